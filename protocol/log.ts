@@ -1,0 +1,46 @@
+import type { LogEntry } from './change.ts'
+import type { Where } from './where.ts'
+
+/** A record as it is kept. */
+export interface Stored {
+  readonly id: string
+  /** Names this state of the record: another after every change, the same after a restart. */
+  readonly version: string
+  /** The whole record as JSON text without line breaks. */
+  readonly json: string
+}
+
+/** Part of the log, read in one transaction with what says whether it is whole. */
+export interface LogPage {
+  readonly epoch: string
+  /** Every position up to this one has been trimmed. */
+  readonly floor: number
+  /** The newest position. */
+  readonly head: number
+  readonly entries: readonly LogEntry[]
+}
+
+/** The records that match a `where` at one position, read piece by piece while writes go on. */
+export interface Snapshot {
+  readonly position: number
+  /**
+   * The next records, none twice; an empty piece is no end, `null` is.
+   * @throws {ChangeStreamError} `gone` where the log was trimmed past what is needed to undo the writes since `position`
+   */
+  next (): Promise<readonly Stored[] | null>
+  close (): void
+}
+
+/** The log of a resource, to read (contract §1). */
+export interface Log {
+  /** Names the history that positions belong to. */
+  readonly epoch: string
+  /** The newest position that has been announced. */
+  readonly position: number
+  /** Up to `limit` entries after a position, with the log's floor and head as they are in the same transaction. */
+  changes (after: number, limit: number): Promise<LogPage>
+  /** Opens a snapshot at the announced position. */
+  snapshot (where: Where | null): Snapshot
+  /** Announces what others have committed now, rather than at the next poll. */
+  refresh (): Promise<void>
+}

@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto'
+import { LogEntry, type Json } from '../protocol/change.ts'
+import { formatCursor } from '../protocol/cursor.ts'
+import { ChangeStreamError } from '../protocol/errors.ts'
+import type { LogPage, Snapshot, Stored } from '../protocol/log.ts'
+import { compile } from '../protocol/predicate.ts'
+import type { Where } from '../protocol/where.ts'
+import { pageOf } from './list.ts'
+import type { Retention } from './retention.ts'
+import type { ListQuery, Listing, Mutation, OpenStore, Outcome, Store, StoreEvents } from './store.ts'
+
+export interface MemoryOptions {
+  /** How much of the log is kept: by default the last 10,000 changes, whatever their age. */
+  readonly retention?: Partial<Retention>
+}
+
+const defaultRetention: Retention = { count: 10_000, age: 0 }
+
+/** Keeps records and log in this process: nothing survives it. */
+export function memory (options: MemoryOptions = {}): OpenStore {
+  return async () => new MemoryStore({ ...defaultRetention, ...options.retention })
+}
+
+interface Kept extends Stored { readonly record: Json }
+
+const snapshotPiece = 1000
+const trimPiece = 1000
+
+class MemoryStore implements Store {
+  readonly epoch = randomBytes(9).toString('base64url')
+  readonly #retention: Retention
+  readonly #records = new Map<string, Kept>()
+  #entries: LogEntry[] = []
+  #position = 0
+  #events: StoreEvents | undefined
+  #closed = false
+
+  constructor (retention: Retention) {
+    this.#retention = retention
+  }
+
+  get position (): number {
+    return this.#position
+  }
+
+  listen (events: StoreEvents): void {
+    this.#events = events
+  }
+
+  async get (id: string): Promise<Stored | null> {
+    this.#assertOpen()
+    return this.#records.get(id) ?? null
+  }
+
+  async list (query: ListQuery): Promise<Listing> {
+    this.#assertOpen()
+    return { ...pageOf(this.#records.values(), kept => kept.record, query), position: this.#position }
+  }
+
+  async write (mutations: readonly Mutation[]): Promise<Outcome[]> {
+    this.#assertOpen()
+    const written = new Map<string, Kept | null>()
+    const entries: LogEntry[] = []
+    const time = Date.now()
+    const outcomes = mutations.map(({ id, fresh, decide }): Outcome => {
+      const before = written.get(id) ?? (written.has(id) || fresh ? null : this.#records.get(id) ?? null)
+      const json = decide(before)
+      if (json === undefined || (json === null && before === null)) return { before, after: before, position: this.#position + entries.length }
+      const position = this.#position + entries.length + 1
+      const version = formatCursor(this.epoch, position)
+      const after = json === null ? null : { id, version, json, record: JSON.parse(json) as Json }
+      written.set(id, after)
+      entries.push(new LogEntry({ position, id, time, version, json, beforeJson: before?.json ?? null }))
+      return { before, after, position }
+    })
+    for (const [id, kept] of written) {
+      if (kept) this.#records.set(id, kept)
+      else this.#records.delete(id)
+    }
+    if (entries.length > 0) this.#append(entries, time)
+    return outcomes
+  }
+
+  async changes (after: number, limit: number): Promise<LogPage> {
+    this.#assertOpen()
+    const floor = this.#floor()
+    const start = Math.max(after - floor, 0)
+    return { epoch: this.epoch, floor, head: this.#position, entries: this.#entries.slice(start, start + limit) }
+  }
+
+  snapshot (where: Where | null): Snapshot {
+    const matches = compile(where)
+    const records = [...this.#records.values()] // a record is never changed in place
+    let read = 0
+    return {
+      position: this.#position,
+      next: async () => read < records.length ? records.slice(read, read += snapshotPiece).filter(kept => matches(kept.record)) : null,
+      close: () => { records.length = 0 }
+    }
+  }
+
+  async refresh (): Promise<void> {}
+
+  async close (): Promise<void> {
+    this.#closed = true
+    this.#records.clear()
+    this.#entries = []
+  }
+
+  #append (entries: readonly LogEntry[], now: number): void {
+    for (const entry of entries) this.#entries.push(entry)
+    this.#position += entries.length
+    this.#trim(now)
+    this.#events?.committed(entries)
+  }
+
+  #trim (now: number): void {
+    const { count, age } = this.#retention
+    let excess = 0
+    while (this.#entries.length - excess > count && (this.#entries[excess]?.time ?? now) < now - age) excess++
+    if (excess >= trimPiece || (excess > 0 && this.#entries.length < trimPiece)) this.#entries = this.#entries.slice(excess)
+  }
+
+  #floor (): number {
+    return this.#position - this.#entries.length
+  }
+
+  #assertOpen (): void {
+    if (this.#closed) throw new ChangeStreamError('unavailable', 'the repository is closed')
+  }
+}

@@ -1,0 +1,236 @@
+import { EventEmitter } from 'node:events'
+import { isDeepStrictEqual } from 'node:util'
+import type { TSchema } from '@sinclair/typebox'
+import { v7 as newId } from 'uuid'
+import type { Change, LogEntry } from '../protocol/change.ts'
+import { formatCursor } from '../protocol/cursor.ts'
+import { type BodyError, ChangeStreamError } from '../protocol/errors.ts'
+import type { Log, Stored } from '../protocol/log.ts'
+import { type Conditions, assertConditions } from './conditions.ts'
+import { mergePatch } from './merge-patch.ts'
+import { type Body, type RecordOf, type Resource, invalidBody } from './resource.ts'
+import type { ListQuery, Mutation, Outcome, Store } from './store.ts'
+
+export interface RepositoryEvents<S extends TSchema> {
+  /** One committed change, whoever made it, in the order of the log. */
+  change: [change: Change<RecordOf<S>>]
+  /** The changes of one commit, told before `change` tells them one by one. */
+  committed: [entries: readonly LogEntry[]]
+  /** The log is another one, with another epoch. */
+  reset: []
+}
+
+/** A record in one of its versions. */
+export class Versioned<S extends TSchema = TSchema> {
+  readonly id: string
+  /** Names this state of the record; its `ETag`. */
+  readonly version: string
+  /** The record as JSON text. */
+  readonly json: string
+  #record: RecordOf<S> | undefined
+
+  constructor ({ id, version, json }: Stored) {
+    this.id = id
+    this.version = version
+    this.json = json
+  }
+
+  get record (): RecordOf<S> {
+    this.#record ??= JSON.parse(this.json) as RecordOf<S>
+    return this.#record
+  }
+}
+
+/** What a write left behind. */
+export class Saved<S extends TSchema = TSchema> extends Versioned<S> {
+  /** Whether there was no such record before. */
+  readonly created: boolean
+  /** A reader of the stream that has reached this cursor has seen the write. */
+  readonly cursor: string
+
+  constructor (stored: Stored, created: boolean, cursor: string) {
+    super(stored)
+    this.created = created
+    this.cursor = cursor
+  }
+}
+
+export interface Page<S extends TSchema = TSchema> {
+  readonly items: readonly Versioned<S>[]
+  /** Whether records follow the last one. */
+  readonly more: boolean
+  /** The position in the log that the records are of, as a cursor. */
+  readonly cursor: string
+}
+
+type AnyObject = Readonly<Record<string, unknown>>
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/**
+ * The records of a resource and the one way to change them, the same for REST and for the app's own code. Bodies are
+ * checked against the schema; each committed change is emitted as `change`, also one made by another process.
+ *
+ * Every method rejects with a `ChangeStreamError`, whose `code` says what is wrong.
+ */
+export class Repository<S extends TSchema = TSchema> extends EventEmitter<RepositoryEvents<S>> {
+  readonly resource: Resource<S>
+  readonly #store: Store
+  readonly #onError: (error: unknown) => void
+
+  /** @param onError hears of what fails where no caller waits: a poll of the database, a listener that throws */
+  constructor (resource: Resource<S>, store: Store, onError: (error: unknown) => void) {
+    super()
+    this.setMaxListeners(0)
+    this.resource = resource
+    this.#store = store
+    this.#onError = onError
+    store.listen({ committed: entries => this.#announce(entries), reset: () => this.emit('reset'), failed: onError })
+  }
+
+  /** The log, to read. */
+  get log (): Log {
+    return this.#store
+  }
+
+  /** Creates a record under a new id. */
+  async create (body: Body<S>): Promise<Saved<S>> {
+    this.resource.check(body)
+    const [saved] = await this.#write([this.#creation(body)])
+    return saved as Saved<S>
+  }
+
+  /** Creates all of `bodies` in one transaction, or none. */
+  async createAll (bodies: readonly Body<S>[]): Promise<Saved<S>[]> {
+    const errors: BodyError[] = bodies.flatMap((body, index) => this.resource.errors(body, `/${index}`))
+    if (errors.length > 0) throw invalidBody(errors)
+    return await this.#write(bodies.map(body => this.#creation(body))) as Saved<S>[]
+  }
+
+  /** Creates a record, or replaces the one that has `id`. */
+  async save (record: Body<S> & { id?: string }, conditions: Conditions = {}): Promise<Saved<S>> {
+    if (!isObject(record) || record.id === undefined) return await this.create(record)
+    return await this.#replace(record.id, record, conditions, true)
+  }
+
+  /** Replaces a record; with `ifNoneMatch: '*'` creates it under the given id. A record that would stay as it is is no change. */
+  async replace (id: string, body: Body<S>, conditions: Conditions = {}): Promise<Saved<S>> {
+    return await this.#replace(id, body, conditions, conditions.ifNoneMatch === '*')
+  }
+
+  /** Applies a JSON Merge Patch (RFC 7396); the result is checked. A record that would stay as it is is no change. */
+  async patch (id: string, patch: unknown, conditions: Conditions = {}): Promise<Saved<S>> {
+    const own = withoutId(id, patch)
+    const [saved] = await this.#write([{
+      id: id.toLowerCase(),
+      decide: current => {
+        const { id: key, json } = this.#required(id, current, conditions)
+        const patched = mergePatch(withoutId(id, JSON.parse(json)), own)
+        this.resource.check(patched)
+        return this.#changed(key, patched, json)
+      }
+    }])
+    return saved as Saved<S>
+  }
+
+  /** Deletes a record. */
+  async delete (id: string, conditions: Conditions = {}): Promise<{ readonly id: string, readonly cursor: string }> {
+    const [outcome] = await this.#store.write([{
+      id: id.toLowerCase(),
+      decide: current => {
+        this.#required(id, current, conditions)
+        return null
+      }
+    }])
+    return { id, cursor: this.#cursor(outcome?.position) }
+  }
+
+  /** The record, or `null` where there is none. */
+  async get (id: string): Promise<Versioned<S> | null> {
+    const stored = await this.#store.get(id.toLowerCase())
+    return stored && new Versioned(stored)
+  }
+
+  async list (query: ListQuery): Promise<Page<S>> {
+    const { records, more, position } = await this.#store.list(query)
+    return { items: records.map(record => new Versioned<S>(record)), more, cursor: this.#cursor(position) }
+  }
+
+  /** Finishes the writes under way, then closes the store. What is asked of it afterwards is refused as `unavailable`. */
+  async close (): Promise<void> {
+    await this.#store.close()
+  }
+
+  async #replace (id: string, body: unknown, conditions: Conditions, creates: boolean): Promise<Saved<S>> {
+    const own = withoutId(id, body)
+    this.resource.check(own)
+    if (creates && !uuid.test(id)) throw invalidBody([{ path: '/id', message: 'must be a UUID' }])
+    const key = id.toLowerCase()
+    const [saved] = await this.#write([{
+      id: key,
+      decide: current => {
+        if (creates && current === null) assertConditions(current, conditions)
+        else this.#required(id, current, conditions)
+        return this.#changed(key, own, current?.json)
+      }
+    }])
+    return saved as Saved<S>
+  }
+
+  #creation (body: Body<S>): Mutation {
+    const id = newId()
+    const json = this.resource.toJson(id, body as AnyObject)
+    return { id, fresh: true, decide: () => json }
+  }
+
+  /** The record's new JSON text, or `undefined` where it says what the record says already. */
+  #changed (id: string, body: unknown, current: string | undefined): string | undefined {
+    const json = this.resource.toJson(id, body as AnyObject)
+    if (json === current) return undefined
+    return current !== undefined && isDeepStrictEqual(JSON.parse(json), JSON.parse(current)) ? undefined : json
+  }
+
+  #required (id: string, current: Stored | null, conditions: Conditions): Stored {
+    if (current === null) throw new ChangeStreamError('not-found', `there is no ${this.resource.noun} ${id}`)
+    assertConditions(current, conditions)
+    return current
+  }
+
+  async #write (mutations: readonly Mutation[]): Promise<(Saved<S> | null)[]> {
+    const outcomes = await this.#store.write(mutations)
+    return outcomes.map(({ before, after, position }: Outcome) => after && new Saved<S>(after, before === null, this.#cursor(position)))
+  }
+
+  #cursor (position = this.#store.position): string {
+    return formatCursor(this.#store.epoch, position)
+  }
+
+  #announce (entries: readonly LogEntry[]): void {
+    this.#tell('committed', entries)
+    if (this.listenerCount('change') === 0) return
+    for (const entry of entries) this.#tell('change', entry.toChange())
+  }
+
+  /** Emits, and lets no listener that throws keep the news from the others. */
+  #tell<E extends 'change' | 'committed'> (event: E, ...news: RepositoryEvents<S>[E]): void {
+    for (const listener of this.rawListeners(event)) {
+      try {
+        Reflect.apply(listener, this, news)
+      } catch (error) {
+        this.#onError(error)
+      }
+    }
+  }
+}
+
+/** `body` without an `id` that is the address's own. */
+function withoutId (id: string, body: unknown): unknown {
+  if (!isObject(body) || !Object.hasOwn(body, 'id')) return body
+  const { id: own, ...rest } = body
+  if (typeof own !== 'string' || own.toLowerCase() !== id.toLowerCase()) throw invalidBody([{ path: '/id', message: `must be ${id}, as in the address` }])
+  return rest
+}
+
+function isObject (value: unknown): value is AnyObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

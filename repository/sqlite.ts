@@ -1,0 +1,110 @@
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { ChangeStreamError } from '../protocol/errors.ts'
+import { Database } from './sqlite/database.ts'
+import { type Connection, type DriverName, type Open, findDriver, isFault } from './sqlite/driver.ts'
+import { prepareLayout, tablesOf, type Tables } from './sqlite/layout.ts'
+import { SqliteStore } from './sqlite/store.ts'
+import type { Retention } from './retention.ts'
+import type { OpenStore } from './store.ts'
+
+export interface SqliteOptions {
+  /** Path of the database file; it is made if it is not there. Other tables in it are left alone. */
+  readonly file: string
+  /** By default `node` where Node has `node:sqlite` (22.13 on), else `better-sqlite3`. */
+  readonly driver?: DriverName
+  /**
+   * `full` (default): what was answered survives a power cut. `normal`: it survives a crash of the process, and after a
+   * restart of the machine the log has a new epoch, because a power cut may have taken its end.
+   */
+  readonly synchronous?: 'full' | 'normal'
+  /** How much of the log is kept: by default 100,000 changes, and all of the last hour. */
+  readonly retention?: Partial<Retention>
+  /** How long a write waits for a lock that another process holds, milliseconds; 5000 by default. */
+  readonly busyTimeout?: number
+  /** How often to look for what other processes have written, milliseconds; 50 by default. */
+  readonly pollInterval?: number
+  /** How often to look for changes that need not be kept, milliseconds; 1000 by default. */
+  readonly trimInterval?: number
+}
+
+const defaults = {
+  synchronous: 'full',
+  retention: { count: 100_000, age: 3_600_000 },
+  busyTimeout: 5000,
+  pollInterval: 50,
+  trimInterval: 1000
+} as const
+
+/**
+ * Keeps records and log in a SQLite file, one transaction for both. Several processes of one machine may share the file.
+ * Needs Node 22.13 or newer, or the package better-sqlite3.
+ */
+export function sqlite (options: SqliteOptions): OpenStore {
+  const { file, driver } = options
+  if (typeof file !== 'string' || file === '' || file === ':memory:') {
+    throw new TypeError(`sqlite: file must be the path of a database file, not ${JSON.stringify(file)}${file === ':memory:' ? '; memory() keeps nothing on disk' : ''}`)
+  }
+  const settings = { ...defaults, ...options, retention: { ...defaults.retention, ...options.retention } }
+  return async ({ name }) => {
+    const tables = tablesOf(name)
+    const connection = await opened(await findDriver(driver), file, tables, settings)
+    return new SqliteStore(new Database(connection, tables), settings)
+  }
+}
+
+/** Opens the file and prepares its tables, and waits while another process holds its lock. */
+async function opened (open: Open, file: string, tables: Tables, { busyTimeout, synchronous }: { busyTimeout: number, synchronous: 'full' | 'normal' }): Promise<Connection> {
+  const deadline = performance.now() + busyTimeout
+  for (;;) {
+    let connection: Connection | undefined
+    try {
+      connection = open(file)
+      prepare(connection, file, tables, synchronous)
+      return connection
+    } catch (error) {
+      connection?.close()
+      if (!isFault(error, 'busy') || performance.now() > deadline) throw openError(file, error)
+      await delay(20)
+    }
+  }
+}
+
+function prepare (connection: Connection, file: string, tables: Tables, synchronous: 'full' | 'normal'): void {
+  connection.exec(`PRAGMA synchronous = ${synchronous}; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON`)
+  const { journal_mode: mode } = connection.prepare('PRAGMA journal_mode = WAL').get() as { journal_mode: string }
+  if (mode !== 'wal') throw new TypeError(`it can't be switched to WAL mode, it stays in "${mode}"`)
+  connection.exec('BEGIN IMMEDIATE')
+  try {
+    prepareLayout(connection, tables, incarnation(file, synchronous))
+    connection.exec('COMMIT')
+  } catch (error) {
+    connection.exec('ROLLBACK')
+    throw error
+  }
+}
+
+/**
+ * Names the file that the log lives in, so that a copy or a restored backup, which may have lost the end of its log, is
+ * told from the original; with `normal` also the run of the machine, since its end may be lost with that.
+ */
+function incarnation (file: string, synchronous: 'full' | 'normal'): string {
+  const { ino, birthtimeNs } = statSync(file, { bigint: true })
+  return synchronous === 'full' ? `${ino}-${birthtimeNs}` : `${ino}-${birthtimeNs}-${bootId()}`
+}
+
+const bootIdFile = '/proc/sys/kernel/random/boot_id'
+
+function bootId (): string {
+  return existsSync(bootIdFile) ? readFileSync(bootIdFile, 'utf8').trim() : `${process.pid}-${Date.now()}`
+}
+
+function openError (file: string, error: unknown): ChangeStreamError {
+  const message = error instanceof Error ? error.message : String(error)
+  const what = isFault(error, 'busy') ? `another process has it locked (${message})`
+    : isFault(error, 'readonly') ? `it is read-only (${message})`
+    : isFault(error, 'full') ? `the disk is full (${message})`
+    : isFault(error, 'corrupt') ? `it is damaged or no SQLite database (${message})`
+    : message
+  return new ChangeStreamError('unavailable', `sqlite: can't use ${file}: ${what}`, { cause: error })
+}

@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto'
+import type { Connection } from './driver.ts'
+
+/** The tables of one resource, quoted for SQL. */
+export interface Tables {
+  /** The name as it is, and as SQL text. */
+  readonly name: string
+  readonly nameText: string
+  /** `id`, `record` (JSON), `version`. */
+  readonly records: string
+  /** The log. */
+  readonly changes: string
+  /** What `INSERT OR REPLACE` is about to replace, which fires no trigger of its own. */
+  readonly replaced: string
+  /** Name of a trigger. */
+  trigger (name: string): string
+}
+
+export function tablesOf (name: string): Tables {
+  const quoted = (suffix = ''): string => `"${name}${suffix}"`
+  return {
+    name,
+    nameText: `'${name}'`,
+    records: quoted(),
+    changes: quoted('_changes'),
+    replaced: quoted('_replaced'),
+    trigger: trigger => quoted(`_${trigger}`)
+  }
+}
+
+const registry = `CREATE TABLE IF NOT EXISTS change_streams (
+  resource TEXT NOT NULL PRIMARY KEY,
+  layout INTEGER NOT NULL,
+  epoch TEXT NOT NULL,
+  floor INTEGER NOT NULL,
+  incarnation TEXT NOT NULL
+) STRICT, WITHOUT ROWID`
+
+/**
+ * How the tables are made, one step per layout; a file of an older layout gets the steps that it lacks.
+ * The record is JSON text: what was measured beside real columns is told in docs/storage.md.
+ */
+const steps: readonly ((tables: Tables) => string)[] = [
+  ({ records, changes, replaced }) => `
+    CREATE TABLE IF NOT EXISTS ${records} (
+      id TEXT NOT NULL PRIMARY KEY,
+      record TEXT NOT NULL CHECK (record ->> '$.id' IS id),
+      version INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ${changes} (
+      position INTEGER PRIMARY KEY AUTOINCREMENT,
+      id TEXT NOT NULL,
+      time INTEGER NOT NULL,
+      before TEXT,
+      before_version INTEGER,
+      after TEXT
+    ) STRICT;
+    CREATE TABLE ${replaced} (id TEXT NOT NULL PRIMARY KEY, record TEXT NOT NULL, version INTEGER NOT NULL) STRICT, WITHOUT ROWID`
+]
+
+const now = 'CAST(round((julianday(\'now\') - 2440587.5) * 86400000) AS INTEGER)' // unixepoch's 'subsec' is newer than many a shell
+
+/** The triggers that write the log, whoever writes the record: this process, another, or a shell. */
+function triggers ({ records, changes, replaced, trigger }: Tables): Record<string, string> {
+  const log = (id: string, before: string, version: string, after: string): string =>
+    `INSERT INTO ${changes} (id, time, before, before_version, after) VALUES (${id}, ${now}, ${before}, ${version}, ${after})`
+  const previous = (column: string): string => `(SELECT ${column} FROM ${replaced} WHERE id = NEW.id)`
+  const stamp = `UPDATE ${records} SET version = last_insert_rowid() WHERE id = NEW.id`
+  const forget = (id: string): string => `DELETE FROM ${replaced} WHERE id = ${id}`
+  return {
+    [trigger('replace')]: `BEFORE INSERT ON ${records} WHEN EXISTS (SELECT 1 FROM ${records} WHERE id = NEW.id) BEGIN
+      ${forget('NEW.id')};
+      INSERT INTO ${replaced} SELECT id, record, version FROM ${records} WHERE id = NEW.id;
+    END`,
+    [trigger('insert')]: `AFTER INSERT ON ${records} BEGIN
+      ${log('NEW.id', previous('record'), previous('version'), 'NEW.record')};
+      ${stamp};
+      ${forget('NEW.id')};
+    END`,
+    [trigger('update')]: `AFTER UPDATE OF id, record ON ${records} WHEN NEW.id = OLD.id AND NEW.record <> OLD.record BEGIN
+      ${log('NEW.id', 'OLD.record', 'OLD.version', 'NEW.record')};
+      ${stamp};
+      ${forget('NEW.id')};
+    END`,
+    [trigger('rename')]: `AFTER UPDATE OF id, record ON ${records} WHEN NEW.id <> OLD.id BEGIN
+      ${log('OLD.id', 'OLD.record', 'OLD.version', 'NULL')};
+      ${log('NEW.id', 'NULL', 'NULL', 'NEW.record')};
+      ${stamp};
+      ${forget('OLD.id')};
+    END`,
+    [trigger('delete')]: `AFTER DELETE ON ${records} BEGIN
+      ${log('OLD.id', 'OLD.record', 'OLD.version', 'NULL')};
+      ${forget('OLD.id')};
+    END`
+  }
+}
+
+/**
+ * Makes the tables and triggers of a resource, or brings them up to date, inside the caller's transaction.
+ * @param incarnation names this very file; where it is not the one that the log was written in, the log gets a new epoch
+ * @throws {TypeError} where the file has a newer layout, or a table of that name that is not ours
+ */
+export function prepareLayout (connection: Connection, tables: Tables, incarnation: string): void {
+  connection.exec(registry)
+  const known = connection.prepare('SELECT layout, epoch, incarnation FROM change_streams WHERE resource = ?').get(tables.name) as { layout: number, epoch: string, incarnation: string } | undefined
+  if (known && known.layout > steps.length) {
+    throw new TypeError(`it has layout ${known.layout} of "${tables.name}", and this version knows layouts up to ${steps.length}: update fastify-change-stream`)
+  }
+  assertOurs(connection, tables)
+  const whole = known !== undefined && isWhole(connection, tables)
+  if (!whole) connection.exec(`DROP TABLE IF EXISTS ${tables.changes}; DROP TABLE IF EXISTS ${tables.replaced}`)
+  if (!whole || known.layout < steps.length) {
+    for (const step of steps.slice(whole ? known.layout : 0)) connection.exec(step(tables))
+    for (const [name, text] of Object.entries(triggers(tables))) connection.exec(`DROP TRIGGER IF EXISTS ${name}; CREATE TRIGGER ${name} ${text}`)
+  }
+  if (whole && known.layout === steps.length && known.incarnation === incarnation) return
+  const floor = whole ? floorOf(connection, tables) : restart(connection, tables)
+  connection.prepare('INSERT OR REPLACE INTO change_streams (resource, layout, epoch, floor, incarnation) VALUES (?, ?, ?, ?, ?)')
+    .run(tables.name, steps.length, whole && known.incarnation === incarnation ? known.epoch : newEpoch(), floor, incarnation)
+}
+
+function newEpoch (): string {
+  return randomBytes(9).toString('base64url')
+}
+
+function floorOf (connection: Connection, { name }: Tables): number {
+  return (connection.prepare('SELECT floor FROM change_streams WHERE resource = ?').get(name) as { floor: number }).floor
+}
+
+/** Starts an empty log behind the versions that records bear, so that none is given out twice. */
+function restart (connection: Connection, { name, records }: Tables): number {
+  const { version } = connection.prepare(`SELECT coalesce(max(version), 0) AS version FROM ${records}`).get() as { version: number }
+  connection.prepare('INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)').run(`${name}_changes`, version)
+  return version
+}
+
+function assertOurs (connection: Connection, { name }: Tables): void {
+  const columns = connection.prepare('SELECT group_concat(name) AS names FROM (SELECT name FROM pragma_table_info(?) ORDER BY name)').get(name) as { names: string | null }
+  if (columns.names !== null && columns.names !== 'id,record,version') {
+    throw new TypeError(`it has a table "${name}" that is not one of ours (id, record, version): name the resource differently, or use another file`)
+  }
+}
+
+/** Whether nothing could have been written past the log: its table and all its triggers are there. */
+function isWhole (connection: Connection, tables: Tables): boolean {
+  const wanted = [tables.changes, ...Object.keys(triggers(tables))].map(quoted => quoted.slice(1, -1))
+  const found = connection.prepare(`SELECT count(*) AS count FROM sqlite_schema WHERE name IN (${wanted.map(() => '?').join()})`).get(...wanted) as { count: number }
+  return found.count === wanted.length
+}

@@ -1,0 +1,170 @@
+import type { LogEntry } from '../../protocol/change.ts'
+import { ChangeStreamError } from '../../protocol/errors.ts'
+import type { Stored } from '../../protocol/log.ts'
+import type { Mutation, Outcome } from '../store.ts'
+import { isFault, storeError } from './driver.ts'
+
+/** What the writer needs of its store; every call is part of the transaction that `begin` opens. */
+export interface WriteHost {
+  begin (): void
+  commit (): void
+  rollback (): void
+  /** Runs `write` so that it leaves nothing behind if it throws. */
+  atomically<T> (write: () => T): T
+  read (id: string): Stored | null
+  /** Creates, replaces or deletes the record. */
+  apply (id: string, before: Stored | null, json: string | null): void
+  head (): number
+  entriesAfter (position: number): LogEntry[]
+  /** Tells of what was committed; resolves when all up to the last entry has been told. */
+  announce (entries: readonly LogEntry[]): Promise<void> | undefined
+}
+
+interface Pending {
+  readonly mutations: readonly Mutation[]
+  /** On `performance.now()`'s clock. */
+  readonly deadline: number
+  readonly resolve: (outcomes: Outcome[] | PromiseLike<Outcome[]>) => void
+  readonly reject: (error: ChangeStreamError) => void
+}
+
+interface Applied {
+  readonly id: string
+  readonly before: Stored | null
+  readonly changed: boolean
+}
+
+const groupSize = 256 // mutations, a few milliseconds
+const shortestWait = 2 // milliseconds until a lock is tried again
+const longestWait = 20
+
+/**
+ * Group commit: the writes that arrive in one turn of the event loop share one transaction and so one sync to disk.
+ * Each is answered after the commit, and fails alone where it is refused. While another process holds the lock, the group
+ * waits without blocking, and each write has its deadline.
+ */
+export class Writer {
+  readonly #host: WriteHost
+  readonly #patience: number
+  readonly #queue: Pending[] = []
+  /** `idle`: nothing to do; `due`: a commit comes with the next turn; `locked`: it comes when a timer ends. */
+  #state: 'idle' | 'due' | 'locked' = 'idle'
+  #drained: (() => void) | undefined
+
+  /** @param patience milliseconds that a write may wait for a lock */
+  constructor (host: WriteHost, patience: number) {
+    this.#host = host
+    this.#patience = patience
+  }
+
+  write (mutations: readonly Mutation[]): Promise<Outcome[]> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ mutations, deadline: performance.now() + this.#patience, resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  /** Resolves when every write so far has been answered. */
+  async drain (): Promise<void> {
+    if (this.#queue.length > 0) await new Promise<void>(resolve => { this.#drained = resolve })
+  }
+
+  #schedule (): void {
+    if (this.#state !== 'idle' || this.#queue.length === 0) return
+    this.#state = 'due'
+    setImmediate(() => this.#turn())
+  }
+
+  #turn (): void {
+    this.#state = 'idle'
+    const size = this.#groupLength()
+    try {
+      this.#host.begin()
+    } catch (error) {
+      if (isFault(error, 'busy')) this.#wait(error)
+      else this.#refuse(this.#queue.splice(0, size), error)
+      return this.#next()
+    }
+    this.#commit(this.#queue.splice(0, size))
+    this.#next()
+  }
+
+  #next (): void {
+    this.#schedule()
+    if (this.#queue.length === 0) this.#drained?.()
+  }
+
+  #groupLength (): number {
+    let mutations = 0
+    const full = this.#queue.findIndex(pending => (mutations += pending.mutations.length) > groupSize)
+    return full < 0 ? this.#queue.length : Math.max(full, 1)
+  }
+
+  /** Someone else holds the lock: gives up those whose time is over, and comes back for the others. */
+  #wait (error: unknown): void {
+    const now = performance.now()
+    const late = this.#queue.filter(pending => pending.deadline <= now)
+    this.#queue.splice(0, this.#queue.length, ...this.#queue.filter(pending => pending.deadline > now))
+    this.#refuse(late, error)
+    if (this.#queue.length === 0) return
+    this.#state = 'locked'
+    setTimeout(() => this.#turn(), shortestWait + Math.random() * (longestWait - shortestWait))
+  }
+
+  #commit (group: readonly Pending[]): void {
+    const host = this.#host
+    try {
+      const start = host.head()
+      const attempts = group.map(pending => ({ pending, ...this.#attempt(pending.mutations) }))
+      const entries = host.entriesAfter(start)
+      const outcomeOf = outcomeReader(entries, start)
+      const answers = attempts.map(({ pending, applied, error }) => ({ pending, outcomes: applied.map(outcomeOf), error }))
+      host.commit()
+      const told = host.announce(entries)
+      for (const { pending, outcomes, error } of answers) {
+        if (error) pending.reject(error)
+        else pending.resolve(told ? told.then(() => outcomes) : outcomes)
+      }
+    } catch (error) {
+      host.rollback()
+      this.#refuse(group, error)
+    }
+  }
+
+  /** One write of the group: what it did, or why it was refused. An error that ends the transaction is thrown. */
+  #attempt (mutations: readonly Mutation[]): { applied: Applied[], error?: ChangeStreamError } {
+    const write = (): Applied[] => mutations.map(mutation => this.#apply(mutation))
+    try {
+      return { applied: mutations.length > 1 ? this.#host.atomically(write) : write() }
+    } catch (error) {
+      if (error instanceof ChangeStreamError) return { applied: [], error }
+      if (isFault(error, 'constraint')) return { applied: [], error: storeError(error, 'writing') }
+      throw error
+    }
+  }
+
+  #apply ({ id, fresh, decide }: Mutation): Applied {
+    const before = fresh ? null : this.#host.read(id)
+    const json = decide(before)
+    const changed = json !== undefined && !(json === null && before === null)
+    if (changed) this.#host.apply(id, before, json)
+    return { id, before, changed }
+  }
+
+  #refuse (group: readonly Pending[], error: unknown): void {
+    for (const pending of group) pending.reject(storeError(error, 'writing'))
+  }
+}
+
+/** Finds each mutation's entry; they stand in the same order, among those of triggers that the file may have besides ours. */
+function outcomeReader (entries: readonly LogEntry[], start: number): (applied: Applied) => Outcome {
+  const last = entries.at(-1)?.position ?? start
+  let next = 0
+  return ({ id, before, changed }) => {
+    if (!changed) return { before, after: before, position: last }
+    while (next < entries.length && entries[next]?.id !== id) next++
+    const entry = entries[next++]
+    if (!entry) throw new ChangeStreamError('unavailable', `the log has no entry for what was done to ${id}: are its triggers there?`)
+    return { before, after: entry.json === null ? null : { id, version: entry.version, json: entry.json }, position: entry.position }
+  }
+}

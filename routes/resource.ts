@@ -1,0 +1,109 @@
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { Identified } from '../protocol/change.ts'
+import { ChangeStreamError } from '../protocol/errors.ts'
+import type { Repository, Saved, Versioned } from '../repository/repository.ts'
+import { invalidBody } from '../repository/resource.ts'
+import { assertWhole, takeJson } from './body.ts'
+import { etag, isKnown, readConditions } from './etag.ts'
+import { listJson, readListRequest } from './list.ts'
+import { problemHandler } from './problem.ts'
+import { routeSchemas } from './schemas.ts'
+
+export interface ResourceRoutesOptions {
+  /** Where the collection is, `/people`. */
+  readonly path: string
+  /** The most records that one POST may bring. */
+  readonly maxBatch: number
+}
+
+interface ItemRoute { Params: { id: string } }
+
+const json = 'application/json; charset=utf-8'
+
+/** REST for a resource (contract §2). Bodies are checked by the repository, so that the same holds in process. */
+export function resourceRoutes (app: FastifyInstance, repository: Repository, { path, maxBatch }: ResourceRoutesOptions): void {
+  const { resource } = repository
+  const item = `${path}/:id`
+  const schemas = routeSchemas(resource)
+  takeJson(app)
+  app.setValidatorCompiler(() => () => true)
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.setErrorHandler(problemHandler)
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!isUpgrade(request.raw)) return done()
+    reply.header('Connection', 'close')
+    done(new ChangeStreamError('upgrade-refused', `${request.url} does not upgrade; the stream of changes does`))
+  })
+
+  app.get(path, { schema: schemas.list }, async (request, reply) => {
+    const { query, fields, next } = readListRequest(request.url, resource.properties)
+    const { items, more, cursor } = await repository.list(query)
+    const last = items.at(-1)
+    if (more && last) reply.header('Link', `<${next(last)}>; rel="next"`)
+    return reply.header('Change-Cursor', cursor).header('Content-Type', json).send(listJson(items, fields))
+  })
+
+  app.get<ItemRoute>(item, { schema: schemas.get }, async (request, reply) => {
+    const found = await repository.get(request.params.id)
+    if (!found) throw new ChangeStreamError('not-found', `there is no ${resource.noun} ${request.params.id}`)
+    if (isKnown(found.version, request.headers['if-none-match'])) return reply.code(304).header('ETag', etag(found.version)).send()
+    return sendRecord(reply, found)
+  })
+
+  app.post(path, { schema: schemas.create }, async (request, reply) => {
+    assertWhole(request)
+    const { body, url } = request
+    if (Array.isArray(body)) return sendBatch(reply, await repository.createAll(batch(body, maxBatch)))
+    const saved = await repository.create(bodyWithoutId(body))
+    return sendSaved(reply.code(201).header('Location', locationOf(url, saved.id)), saved)
+  })
+
+  app.put<ItemRoute>(item, { schema: schemas.replace }, async (request, reply) => {
+    assertWhole(request)
+    const saved = await repository.replace(request.params.id, request.body as Identified, readConditions(request.headers))
+    return sendSaved(reply.code(saved.created ? 201 : 200), saved)
+  })
+
+  app.patch<ItemRoute>(item, { schema: schemas.patch }, async (request, reply) => {
+    return sendSaved(reply, await repository.patch(request.params.id, request.body, readConditions(request.headers)))
+  })
+
+  app.delete<ItemRoute>(item, { schema: schemas.remove }, async (request, reply) => {
+    const { cursor } = await repository.delete(request.params.id, readConditions(request.headers))
+    return reply.code(204).header('Change-Cursor', cursor).send()
+  })
+}
+
+function sendRecord (reply: FastifyReply, { version, json: text }: Versioned): FastifyReply {
+  return reply.header('ETag', etag(version)).header('Content-Type', json).send(text)
+}
+
+function sendSaved (reply: FastifyReply, saved: Saved): FastifyReply {
+  return sendRecord(reply.header('Change-Cursor', saved.cursor), saved)
+}
+
+function sendBatch (reply: FastifyReply, saved: readonly Saved[]): FastifyReply {
+  const cursor = saved.at(-1)?.cursor
+  return reply.code(201).header('Change-Cursor', cursor).header('Content-Type', json).send(listJson(saved, null))
+}
+
+function batch (bodies: readonly unknown[], maxBatch: number): Identified[] {
+  if (bodies.length === 0) throw invalidBody([{ path: '', message: 'must have at least one record' }])
+  if (bodies.length > maxBatch) throw new ChangeStreamError('too-large', `a batch holds at most ${maxBatch} records, not ${bodies.length}`)
+  return bodies.map((body, index) => bodyWithoutId(body, `/${index}`))
+}
+
+function bodyWithoutId (body: unknown, at = ''): Identified {
+  if (typeof body === 'object' && body !== null && 'id' in body) throw invalidBody([{ path: `${at}/id`, message: 'is given by the server' }])
+  return body as Identified
+}
+
+/** The address of a record in the collection that `url` names. */
+function locationOf (url: string, id: string): string {
+  const [path = ''] = url.split('?', 1)
+  return `${path.endsWith('/') ? path.slice(0, -1) : path}/${id}`
+}
+
+function isUpgrade (raw: object): boolean {
+  return 'upgrade' in raw && raw.upgrade === true
+}
