@@ -20,7 +20,7 @@ export interface Filter {
 export const everything: Filter = { kinds: 'all', where: null, whereSource: null, fields: null }
 
 /** A filter as messages carry it (contract §3.2). */
-export interface FilterMessage { readonly filter: Kinds, readonly where: unknown, readonly fields: readonly string[] | null }
+export interface FilterMessage { readonly filter: Kinds, readonly where: unknown, readonly fields: string[] | null }
 
 /** Equal text for filters that ask the same. */
 export function filterKey (filter: Filter): string {
@@ -28,7 +28,7 @@ export function filterKey (filter: Filter): string {
 }
 
 export function toMessage (filter: Filter): FilterMessage {
-  return { filter: filter.kinds, where: filter.whereSource, fields: filter.fields }
+  return { filter: filter.kinds, where: filter.whereSource, fields: filter.fields && [...filter.fields] }
 }
 
 /** @throws {ChangeStreamError} `invalid-query` for anything but one of `kinds` */

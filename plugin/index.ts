@@ -1,0 +1,84 @@
+import websocket from '@fastify/websocket'
+import type { TSchema } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+import { Repository } from '../repository/repository.ts'
+import { resourceRoutes } from '../routes/resource.ts'
+import { updatesRoute } from '../routes/updates.ts'
+import { Hub } from '../stream/hub.ts'
+import { type ChangeStreamOptions, type Person, type ReadOptions, readOptions } from './options.ts'
+import { upgradeGate } from './upgrade.ts'
+
+export { Person, type ChangeStreamOptions } from './options.ts'
+export { memory, type MemoryOptions } from '../repository/memory.ts'
+export { Repository, type Saved, type Versioned, type Page } from '../repository/repository.ts'
+export type { Conditions } from '../repository/conditions.ts'
+export type { Body, RecordOf } from '../repository/resource.ts'
+export type { Retention } from '../repository/retention.ts'
+export type { OpenStore, Store } from '../repository/store.ts'
+export type { Change, Delete, Save } from '../protocol/change.ts'
+export { ChangeStreamError, type Problem, type ProblemCode } from '../protocol/errors.ts'
+
+/**
+ * The app's resources and their schemas, for the types of `app.changeStreams`. Add yours:
+ *
+ *     declare module 'fastify-change-stream' {
+ *       interface ChangeStreams { orders: typeof Order }
+ *     }
+ */
+export interface ChangeStreams { people: typeof Person }
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The repositories of the registered resources, by name. */
+    changeStreams: { readonly [Name in keyof ChangeStreams]: ChangeStreams[Name] extends TSchema ? Repository<ChangeStreams[Name]> : never }
+  }
+}
+
+/** How long a stream's peers have to close their ends when the app closes, milliseconds. */
+const closeGrace = 1000
+/** After a shutdown subscribers come back spread over this time, milliseconds. */
+const returnWithin = 1000
+
+/**
+ * Registers a resource: REST for its records, a repository at `app.changeStreams.<name>`, and the stream of its changes.
+ * Once for each resource.
+ */
+async function changeStream (app: FastifyInstance, options: ChangeStreamOptions): Promise<void> {
+  const settings = readOptions(options)
+  const { resource } = settings
+  if (!Object.hasOwn(app, 'changeStreams')) app.decorate('changeStreams', { ...app.changeStreams }) // what a parent has is seen, and left alone
+  if (resource.name in app.changeStreams) throw new TypeError(`fastify-change-stream: resource "${resource.name}" is registered already`)
+  const report = (error: unknown): void => app.log.error({ err: error }, `the change stream of ${resource.name} failed`)
+  const repository = new Repository(resource, await settings.repository(resource), report)
+  const hub = new Hub(repository.log, settings, report)
+  repository.on('committed', entries => hub.append(entries)).on('reset', () => hub.reset())
+  Object.assign(app.changeStreams, { [resource.name]: repository })
+  app.addHook('onClose', () => repository.close())
+  app.register(async scope => await serve(scope, repository, hub, settings), settings.prefix === undefined ? {} : { prefix: settings.prefix })
+}
+
+/** The routes, in a scope of their own: what they need of Fastify is set there and nowhere else. */
+async function serve (scope: FastifyInstance, repository: Repository, hub: Hub, settings: ReadOptions): Promise<void> {
+  const { resource, path, updatesPath, maxBatch, maxMessage } = settings
+  const shared = scope.hasDecorator('websocketServer')
+  if (!shared) {
+    const server = upgradeGate(scope).open(scope.prefix + updatesPath)
+    await scope.register(websocket, {
+      options: { server: server as never, maxPayload: maxMessage, perMessageDeflate: false, clientTracking: false },
+      errorHandler: (error, socket) => {
+        scope.log.error({ err: error }, 'a stream could not be opened')
+        socket.terminate()
+      },
+      preClose: done => done()
+    })
+  }
+  const connections = updatesRoute(scope, hub, { path: updatesPath, noun: resource.noun, properties: resource.properties, maxMessage })
+  scope.addHook('preClose', async () => {
+    hub.close(Math.round(Math.random() * returnWithin))
+    await connections.end(closeGrace)
+  })
+  scope.register(async rest => resourceRoutes(rest, repository, { path, maxBatch }))
+}
+
+export default fastifyPlugin(changeStream, { name: 'fastify-change-stream', fastify: '5.x' })

@@ -1,0 +1,88 @@
+import { inspect } from 'node:util'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler'
+import { memory } from '../repository/memory.ts'
+import { Resource } from '../repository/resource.ts'
+import type { OpenStore } from '../repository/store.ts'
+
+/** The default resource. */
+export const Person = Type.Object({
+  firstName: Type.String({ minLength: 1 }),
+  lastName: Type.String({ minLength: 1 }),
+  age: Type.Integer({ minimum: 0, description: 'Whole years' }),
+  job: Type.String({ minLength: 1 })
+}, { additionalProperties: false })
+
+const milliseconds = (description: string) => Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, description }))
+const bytes = (description: string) => Type.Optional(Type.Integer({ minimum: 1, description }))
+const path = (description: string) => Type.Optional(Type.String({ pattern: '^/', description }))
+
+/** The options that are plain data. */
+const Settings = Type.Object({
+  prefix: Type.Optional(Type.String({ description: 'Goes before both paths' })),
+  path: path('Where the records are; by default the resource\'s name'),
+  updatesPath: path('Where the stream is'),
+  maxBatch: Type.Optional(Type.Integer({ minimum: 1, description: 'The most records in one POST' })),
+  heartbeat: milliseconds('Time between two signs of life on a stream'),
+  maxMessage: bytes('The largest message that a client of the stream may send'),
+  tailSize: bytes('How much of the newest changes is kept in memory, once for all subscribers'),
+  ringSize: bytes('How much of what the subscribers of one filter are told is kept for those a little behind'),
+  slice: milliseconds('The longest that the stream\'s work holds the event loop at a time')
+}, { additionalProperties: false })
+
+const ResourceSettings = Type.Object({
+  name: Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_-]{0,63}$' }),
+  noun: Type.Optional(Type.String({ minLength: 1, pattern: '^[^\\r\\n]*$' })),
+  schema: Type.Object({}, { additionalProperties: true })
+}, { additionalProperties: false })
+
+const defaults = {
+  updatesPath: '/updates',
+  maxBatch: 1000,
+  heartbeat: 15_000,
+  maxMessage: 16_384,
+  tailSize: 8_388_608,
+  ringSize: 1_048_576,
+  slice: 5
+} as const
+
+export interface ChangeStreamOptions extends Static<typeof Settings> {
+  /** What is streamed, people by default. `noun` is what the text stream calls one of them, by default the name. */
+  readonly resource?: { readonly name: string, readonly noun?: string, readonly schema: TSchema }
+  /** Where records and log are kept: `memory()` by default, or what `sqlite()` of `fastify-change-stream/sqlite` returns. */
+  readonly repository?: OpenStore
+}
+
+/** The options with their defaults, and the resource made of them. */
+export type ReadOptions = Required<Omit<Static<typeof Settings>, 'prefix'>> & {
+  readonly prefix?: string
+  readonly resource: Resource
+  readonly repository: OpenStore
+}
+
+const checkSettings = TypeCompiler.Compile(Settings)
+const checkResource = TypeCompiler.Compile(ResourceSettings)
+
+/** @throws {TypeError} saying which option is bad, what was expected, and what was given */
+export function readOptions (options: ChangeStreamOptions): ReadOptions {
+  const { resource: given, repository = memory(), ...settings } = options
+  assertFits('', checkSettings, Object.fromEntries(Object.entries(settings).filter(([name]) => !fastifysOwn.includes(name))))
+  if (given !== undefined) assertFits('resource', checkResource, given)
+  if (typeof repository !== 'function') throw refusal('repository', 'must be memory(), or what sqlite() returns', repository)
+  const { name, noun = name, schema } = given ?? { name: 'people', noun: 'person', schema: Person }
+  return { ...defaults, path: `/${name}`, ...settings, resource: new Resource({ name, noun, schema }), repository }
+}
+
+/** Options of `register` that Fastify reads itself. */
+const fastifysOwn = ['logLevel', 'logSerializers']
+
+function assertFits<T extends TSchema> (at: string, check: TypeCheck<T>, value: unknown): void {
+  const error = check.Errors(value).First()
+  if (!error) return
+  const name = `${at}${error.path}`.split('/').filter(part => part !== '').join('.') || 'resource'
+  throw refusal(name, `is not valid: ${error.message}`, error.value)
+}
+
+function refusal (name: string, expected: string, got: unknown): TypeError {
+  return new TypeError(`fastify-change-stream: option "${name}" ${expected}, got ${inspect(got, { depth: 1, breakLength: Infinity })}`)
+}

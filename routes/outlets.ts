@@ -1,0 +1,102 @@
+import { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { WebSocket } from 'ws'
+import type { Outlet } from '../stream/connection.ts'
+import { payloadsOf, pingFrame } from '../stream/frame.ts'
+
+const open = 1 // WebSocket.OPEN
+const mostBuffered = 65_536
+
+/** A WebSocket over a real socket: frames made once are written to it as they are, ws does the rest. */
+export class SocketOutlet implements Outlet {
+  readonly #webSocket: WebSocket
+  readonly #socket: Socket
+
+  constructor (webSocket: WebSocket, socket: Socket) {
+    this.#webSocket = webSocket
+    this.#socket = socket
+  }
+
+  get blocked (): boolean {
+    return this.#socket.writableLength > 0 && this.#socket.writableNeedDrain
+  }
+
+  write (bytes: Buffer): void {
+    if (this.#webSocket.readyState === open) this.#socket.write(bytes)
+  }
+
+  ping (): boolean {
+    this.write(pingFrame)
+    return true
+  }
+
+  close (code: number, reason: string): void {
+    this.#webSocket.close(code, reason)
+  }
+
+  destroy (): void {
+    this.#webSocket.terminate()
+  }
+}
+
+/** A WebSocket over any other stream, such as `injectWS` makes: ws frames what is sent. */
+export class MessageOutlet implements Outlet {
+  readonly #webSocket: WebSocket
+  readonly #onDrain: () => void
+
+  constructor (webSocket: WebSocket, onDrain: () => void) {
+    this.#webSocket = webSocket
+    this.#onDrain = onDrain
+  }
+
+  get blocked (): boolean {
+    return this.#webSocket.bufferedAmount > mostBuffered
+  }
+
+  write (bytes: Buffer): void {
+    if (this.#webSocket.readyState !== open) return
+    for (const payload of payloadsOf(bytes)) this.#webSocket.send(payload, { binary: false, compress: false }, this.#onDrain)
+  }
+
+  ping (): boolean {
+    if (this.#webSocket.readyState === open) this.#webSocket.ping()
+    return true
+  }
+
+  close (code: number, reason: string): void {
+    this.#webSocket.close(code, reason)
+  }
+
+  destroy (): void {
+    this.#webSocket.terminate()
+  }
+}
+
+/** A response that stays open: server-sent events. */
+export class ResponseOutlet implements Outlet {
+  readonly #response: ServerResponse
+
+  constructor (response: ServerResponse) {
+    this.#response = response
+  }
+
+  get blocked (): boolean {
+    return this.#response.writableLength > 0 && this.#response.writableNeedDrain
+  }
+
+  write (bytes: Buffer): void {
+    this.#response.write(bytes)
+  }
+
+  ping (): boolean {
+    return false
+  }
+
+  close (): void {
+    this.#response.end()
+  }
+
+  destroy (): void {
+    this.#response.destroy()
+  }
+}

@@ -1,0 +1,35 @@
+import type { LogEntry } from '../protocol/change.ts'
+import type { Op } from './filter.ts'
+import type { Reader } from './reader.ts'
+import { toldOf } from './told.ts'
+
+/** A change and the bytes it has been encoded to, each form once, whoever asks for it. */
+export class EncodedChange {
+  readonly entry: LogEntry
+  readonly #epoch: string
+  #forms: Map<string, Buffer> | undefined
+
+  constructor (entry: LogEntry, epoch: string) {
+    this.entry = entry
+    this.#epoch = epoch
+  }
+
+  get position (): number {
+    return this.entry.position
+  }
+
+  /** About how much memory it holds, bytes. */
+  get size (): number {
+    return 300 + 2 * ((this.entry.json?.length ?? 0) + (this.entry.beforeJson?.length ?? 0))
+  }
+
+  form (reader: Reader, op: Op, fields: readonly string[] | null): Buffer {
+    const key = `${reader.name} ${op} ${fields?.join() ?? '*'}`
+    let form = this.#forms?.get(key)
+    if (form) return form
+    form = reader.encode(toldOf(this.entry, op, fields), this.#epoch)
+    this.#forms ??= new Map()
+    this.#forms.set(key, form)
+    return form
+  }
+}

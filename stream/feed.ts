@@ -1,0 +1,66 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Filter } from '../protocol/filter.ts'
+import type { FilterClass, Member } from './filter-class.ts'
+import type { Hub } from './hub.ts'
+import { jsonReader } from './reader.ts'
+
+export interface FeedRequest {
+  readonly filter: Filter
+  /** Starts behind this position. */
+  readonly position: number
+  /** The most changes in the page. */
+  readonly limit: number
+  /** How long to hold an empty page until something matches, milliseconds. */
+  readonly wait: number
+  /** Ends the waiting. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * One page of the log (contract §3.4), as JSON text.
+ * @throws {ChangeStreamError} `gone`
+ */
+export async function readFeed (hub: Hub, { filter, position, limit, wait, signal }: FeedRequest): Promise<string> {
+  const filterClass = hub.classOf(filter, jsonReader)
+  const deadline = performance.now() + wait
+  const changes: Buffer[] = []
+  try {
+    for (;;) {
+      while (position < hub.position && changes.length < limit) {
+        for (const change of await hub.read(position)) {
+          if (change.position > hub.position || changes.length >= limit) break
+          position = change.position
+          const fragment = filterClass.fragment(change)
+          if (fragment) changes.push(fragment.bytes)
+        }
+        await turn()
+      }
+      const left = deadline - performance.now()
+      if (changes.length > 0 || left <= 0 || signal.aborted) break
+      await news(filterClass, position, left, signal)
+    }
+  } finally {
+    hub.release(filterClass)
+  }
+  return `{"changes":[${changes.join()}],"cursor":"${hub.cursor(position)}","more":${position < hub.position}}`
+}
+
+/** Resolves when the class is told of a change, when `time` milliseconds are over, or when `signal` says so. */
+async function news (filterClass: FilterClass, position: number, time: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>(resolve => {
+    const member: Member = { position, place: 0, deliver: () => end() }
+    const leave = (): void => {
+      filterClass.remove(member)
+      end()
+    }
+    const end = (): false => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', leave)
+      resolve()
+      return false // it is no longer a member
+    }
+    const timer = setTimeout(leave, time)
+    signal.addEventListener('abort', leave)
+    filterClass.add(member)
+  })
+}

@@ -1,0 +1,144 @@
+import type { Filter } from '../protocol/filter.ts'
+import type { EncodedChange } from './encoded.ts'
+import { type Judge, judgeOf } from './filter.ts'
+import type { Fragment, Reader } from './reader.ts'
+import { Ring } from './ring.ts'
+
+/** A subscription at the live end, as its class sees it. */
+export interface Member {
+  /** Every fragment up to here has been written to it. */
+  readonly position: number
+  /** Its index among the members; the class keeps it. */
+  place: number
+  /** Writes what the class has behind `position`, and says whether it is at the end now: if not, it is no longer a member. */
+  deliver (): boolean
+}
+
+/** Bytes for whoever stands at one position, and the position they lead to. */
+export interface Batch { readonly bytes: Buffer, readonly upTo: number }
+
+/** Bytes that one write may carry. */
+const batchSize = 65_536
+/** Members that are written to between two looks at the clock. */
+const membersPerLook = 16
+
+/**
+ * The subscribers with equal filters and the same reader. A change is matched once for all of them and encoded once; the
+ * same bytes go to every socket. The class keeps a ring of its newest fragments, and a member is a position in it.
+ */
+export class FilterClass {
+  readonly key: string
+  readonly filter: Filter
+  readonly reader: Reader
+  /** Subscriptions that use it, members or not. */
+  users = 0
+  /** Subscriptions that have fallen behind and hope to find what they miss in the ring. */
+  lagging = 0
+  readonly #judge: Judge
+  readonly #ring: Ring<Fragment>
+  readonly #members: Member[] = []
+  readonly #batches = new Map<number, Batch>()
+  #epoch: string
+  /** Position of the newest fragment. */
+  #end: number
+  /** How many members stand before `#end`. */
+  #behind = 0
+  /** Whose turn it is: always going round, nobody is always last. */
+  #next = 0
+
+  constructor (key: string, filter: Filter, reader: Reader, { epoch, position, ringSize }: { epoch: string, position: number, ringSize: number }) {
+    this.key = key
+    this.filter = filter
+    this.reader = reader
+    this.#judge = judgeOf(filter)
+    this.#epoch = epoch
+    this.#end = position
+    this.#ring = new Ring(position, ringSize, fragment => fragment.bytes.length)
+  }
+
+  /** Position of the newest change that the class is told of. */
+  get end (): number {
+    return this.#end
+  }
+
+  /** What the class is told of a change, or `null`. */
+  fragment (change: EncodedChange): Fragment | null {
+    const op = this.#judge(change.entry)
+    return op && { position: change.position, bytes: change.form(this.reader, op, this.filter.fields) }
+  }
+
+  /** Takes a change at the live end, and says whether members wait for it now. */
+  take (change: EncodedChange): boolean {
+    if (this.#members.length === 0 && this.lagging === 0) return false
+    const fragment = this.fragment(change)
+    if (!fragment) return false
+    if (this.#behind === 0 && this.lagging === 0) this.#ring.clear(this.#end)
+    this.#ring.push(fragment)
+    this.#batches.clear()
+    this.#end = fragment.position
+    this.#behind = this.#members.length
+    return this.#behind > 0
+  }
+
+  add (member: Member): void {
+    if (this.#members.length === 0 && this.lagging === 0) this.#rest(member.position)
+    member.place = this.#members.push(member) - 1
+    if (member.position < this.#end) this.#behind++
+  }
+
+  remove (member: Member): void {
+    if (member.position < this.#end) this.#behind--
+    this.#take(member)
+  }
+
+  /** Writes to the members that are behind, until all are at the end or the time is over; says whether all are. */
+  flush (deadline: number): boolean {
+    let looked = 0
+    while (this.#behind > 0) {
+      if (this.#next >= this.#members.length) this.#next = 0
+      const member = this.#members[this.#next++]
+      if (!member || member.position >= this.#end) continue
+      this.#behind--
+      if (!member.deliver()) this.#take(member)
+      if (++looked % membersPerLook === 0 && this.#behind > 0 && performance.now() > deadline) return false
+    }
+    this.#batches.clear()
+    if (this.lagging === 0) this.#ring.clear(this.#end)
+    return true
+  }
+
+  /** The next bytes for a member at `position`, or `null` where the ring has moved past it. */
+  batchAfter (position: number): Batch | null {
+    const known = this.#batches.get(position)
+    if (known) return known
+    const fragments = this.#ring.after(position)
+    const last = fragments?.at(-1)
+    if (!fragments || !last) return null
+    let size = 0
+    const full = fragments.findIndex(fragment => (size += fragment.bytes.length) >= batchSize)
+    const chosen = full < 0 ? fragments : fragments.slice(0, full + 1)
+    const batch = { bytes: this.reader.join(chosen, this.#epoch), upTo: chosen.at(-1)?.position ?? last.position }
+    if (this.#behind > 0) this.#batches.set(position, batch) // others may stand there too
+    return batch
+  }
+
+  /** Forgets everything: the log is another one. */
+  restart (epoch: string, position: number): void {
+    this.#epoch = epoch
+    this.#behind = 0
+    this.#rest(position)
+  }
+
+  #rest (position: number): void {
+    this.#ring.clear(position)
+    this.#batches.clear()
+    this.#end = position
+  }
+
+  #take (member: Member): void {
+    const last = this.#members.pop()
+    if (!last || last === member) return
+    this.#members[member.place] = last
+    last.place = member.place
+  }
+}

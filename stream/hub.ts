@@ -1,0 +1,213 @@
+import type { LogEntry } from '../protocol/change.ts'
+import { type Cursor, formatCursor } from '../protocol/cursor.ts'
+import { ChangeStreamError } from '../protocol/errors.ts'
+import { type Filter, filterKey } from '../protocol/filter.ts'
+import type { Log, LogPage } from '../protocol/log.ts'
+import { ClassIndex } from './class-index.ts'
+import { beatsPerHeartbeat } from './connection.ts'
+import { EncodedChange } from './encoded.ts'
+import { FilterClass } from './filter-class.ts'
+import { Pacer } from './pacer.ts'
+import type { Reader } from './reader.ts'
+import { Ring } from './ring.ts'
+import type { Subscription } from './subscription.ts'
+
+export interface HubSettings {
+  /** Time between two signs of life, milliseconds. */
+  readonly heartbeat: number
+  /** How much of the log's live end is kept in memory for all, bytes. */
+  readonly tailSize: number
+  /** How much of what is told to the subscribers of one filter is kept for those who are a little behind, bytes. */
+  readonly ringSize: number
+  /** The longest that the stream's work holds the event loop at a time, milliseconds. */
+  readonly slice: number
+}
+
+/** Where a subscriber wants to start: a cursor, the oldest change that is kept, or what comes from now on. */
+export type Since = Cursor | 'start' | 'now'
+
+const pageBytes = 1_000_000
+const largestPage = 1000
+
+/**
+ * The live end of a resource's log. It takes each committed change once, in order, gives it to the classes of
+ * subscribers that want it, and sees to it that every subscription gets on: those at the live end first, then those that
+ * are catching up, then heartbeats.
+ */
+export class Hub {
+  readonly log: Log
+  readonly settings: HubSettings
+  readonly #onError: (error: unknown) => void
+  readonly #classes = new Map<string, FilterClass>()
+  readonly #index = new ClassIndex()
+  readonly #subscriptions = new Set<Subscription>()
+  readonly #tail: Ring<EncodedChange>
+  readonly #pacer: Pacer
+  /** Classes with members that are behind. */
+  readonly #dirty = new Set<FilterClass>()
+  /** Subscriptions that have something to do by themselves. */
+  readonly #waiting = new Set<Subscription>()
+  /** The rest of a round of heartbeats. */
+  #round: Iterator<Subscription> | undefined
+  readonly #heart: NodeJS.Timeout
+  #position: number
+  #entrySize = 500 // bytes, a moving average
+
+  /** @param onError hears of what fails where no caller waits */
+  constructor (log: Log, settings: HubSettings, onError: (error: unknown) => void) {
+    this.log = log
+    this.settings = settings
+    this.#onError = onError
+    this.#position = log.position
+    this.#tail = new Ring(log.position, settings.tailSize, change => change.size)
+    this.#pacer = new Pacer(settings.slice, deadline => this.#work(deadline))
+    this.#heart = setInterval(() => this.#beat(), settings.heartbeat / beatsPerHeartbeat).unref()
+  }
+
+  /** The newest position that subscribers may be told of. */
+  get position (): number {
+    return this.#position
+  }
+
+  /** Subscriptions there are now. */
+  get size (): number {
+    return this.#subscriptions.size
+  }
+
+  cursor (position = this.#position): string {
+    return formatCursor(this.log.epoch, position)
+  }
+
+  /** Takes committed changes, in order, right behind the last ones. */
+  append (entries: readonly LogEntry[]): void {
+    for (const entry of entries) {
+      const change = new EncodedChange(entry, this.log.epoch)
+      this.#tail.push(change)
+      this.#position = entry.position
+      if (this.#classes.size === 0) continue
+      for (const filterClass of this.#index.candidates(entry)) if (filterClass.take(change)) this.#dirty.add(filterClass)
+    }
+    if (this.#dirty.size > 0) this.#pacer.wake()
+  }
+
+  /** The log has become another one: no cursor given out so far is good any more. */
+  reset (): void {
+    this.#position = this.log.position
+    this.#tail.clear(this.#position)
+    this.#dirty.clear()
+    const gone = new ChangeStreamError('gone', 'the log has been replaced by another')
+    for (const subscription of this.#subscriptions) subscription.lose(gone)
+    for (const filterClass of this.#classes.values()) filterClass.restart(this.log.epoch, this.#position)
+  }
+
+  /**
+   * The position to start at for `since`, if the log reaches back to it.
+   * @throws {ChangeStreamError} `gone`, or `unavailable` where the store can't tell
+   */
+  async locate (since: Since): Promise<number> {
+    await this.log.refresh()
+    if (since === 'now') return this.#position
+    if (since === 'start') return (await this.log.changes(0, 1)).floor
+    if (since.epoch !== this.log.epoch) throw new ChangeStreamError('gone', 'since is of another log: this one was restored, rebuilt or lost')
+    if (since.position > this.#position) throw new ChangeStreamError('gone', 'since is ahead of the log')
+    if (this.#tail.after(since.position, 0) === null) assertReaches(await this.log.changes(since.position, 1), since.position, since.epoch)
+    return since.position
+  }
+
+  /** Changes behind `position` up to a page, from memory or from the log. */
+  read (position: number): readonly EncodedChange[] | Promise<readonly EncodedChange[]> {
+    const size = Math.max(1, Math.min(largestPage, Math.floor(pageBytes / this.#entrySize)))
+    return this.#tail.after(position, size) ?? this.#page(position, size)
+  }
+
+  /** The class of subscribers that ask the same; every call must be paid back with `release`. */
+  classOf (filter: Filter, reader: Reader): FilterClass {
+    const key = `${reader.name}|${filterKey(filter)}`
+    let filterClass = this.#classes.get(key)
+    if (!filterClass) {
+      filterClass = new FilterClass(key, filter, reader, { epoch: this.log.epoch, position: this.#position, ringSize: this.settings.ringSize })
+      this.#classes.set(key, filterClass)
+      this.#index.add(filterClass)
+    }
+    filterClass.users++
+    return filterClass
+  }
+
+  release (filterClass: FilterClass): void {
+    if (--filterClass.users > 0) return
+    this.#classes.delete(filterClass.key)
+    this.#index.delete(filterClass)
+    this.#dirty.delete(filterClass)
+  }
+
+  add (subscription: Subscription): void {
+    this.#subscriptions.add(subscription)
+  }
+
+  remove (subscription: Subscription): void {
+    this.#subscriptions.delete(subscription)
+    this.#waiting.delete(subscription)
+  }
+
+  /** Calls the subscription's `step` in one of the next slices. */
+  enqueue (subscription: Subscription): void {
+    this.#waiting.add(subscription)
+    this.#pacer.wake()
+  }
+
+  /** Tells of what no caller waits for. */
+  report (error: unknown): void {
+    this.#onError(error)
+  }
+
+  /** Says goodbye to every subscriber. `retryAfter`: milliseconds until they may come back. */
+  close (retryAfter: number): void {
+    clearInterval(this.#heart)
+    for (const subscription of this.#subscriptions) subscription.sayGoodbye(retryAfter)
+    this.#pacer.close()
+  }
+
+  async #page (position: number, size: number): Promise<readonly EncodedChange[]> {
+    const { epoch } = this.log
+    const page = await this.log.changes(position, size)
+    assertReaches(page, position, epoch)
+    if (page.entries.length === 0) throw new ChangeStreamError('gone', 'the log ends earlier than it did')
+    const changes = page.entries.map(entry => new EncodedChange(entry, epoch))
+    const bytes = changes.reduce((sum, change) => sum + change.size, 0)
+    this.#entrySize += (bytes / changes.length - this.#entrySize) / 4
+    return changes
+  }
+
+  /** A slice of work; says whether something is left. */
+  #work (deadline: number): boolean {
+    for (const filterClass of this.#dirty) {
+      this.#dirty.delete(filterClass)
+      if (!filterClass.flush(deadline)) this.#dirty.add(filterClass) // behind the others
+      if (performance.now() > deadline) return true
+    }
+    for (const subscription of this.#waiting) {
+      this.#waiting.delete(subscription)
+      subscription.step()
+      if (performance.now() > deadline) return true
+    }
+    for (let next = this.#round?.next(); next && !next.done; next = this.#round?.next()) {
+      next.value.beat()
+      if (performance.now() > deadline) return true
+    }
+    this.#round = undefined
+    return this.#dirty.size > 0 || this.#waiting.size > 0
+  }
+
+  #beat (): void {
+    if (this.#round || this.#subscriptions.size === 0) return
+    this.#round = this.#subscriptions.values()
+    this.#pacer.wake()
+  }
+}
+
+/** @throws {ChangeStreamError} `gone` where the page can't be the one behind `position` */
+function assertReaches ({ epoch, floor, head }: LogPage, position: number, expected: string): void {
+  if (epoch !== expected) throw new ChangeStreamError('gone', 'the log has been replaced by another')
+  if (position < floor) throw new ChangeStreamError('gone', 'the log no longer reaches back that far')
+  if (position > head) throw new ChangeStreamError('gone', 'the position is ahead of the log')
+}

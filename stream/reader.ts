@@ -1,0 +1,80 @@
+import { formatCursor } from '../protocol/cursor.ts'
+import type { ControlMessage } from '../protocol/messages.ts'
+import { textFrame } from './frame.ts'
+import { type Told, toldJson } from './told.ts'
+
+/** A change as one reader gets it, encoded once for all who get it so. */
+export interface Fragment {
+  readonly position: number
+  readonly bytes: Buffer
+}
+
+/** One way to read the stream: how changes and messages become bytes (contract §3.1 to §3.3). */
+export interface Reader {
+  readonly name: 'text' | 'json' | 'sse'
+  encode (told: Told, epoch: string): Buffer
+  /** The bytes that carry `fragments` to a connection; any number of connections may be sent the same. */
+  join (fragments: readonly Fragment[], epoch: string): Buffer
+  /** The bytes of a `snapshot` message; `texts` are the records as JSON. */
+  records (texts: readonly string[]): Buffer
+  /**
+   * The bytes of a message, or `null` where this reader has no such message.
+   * @param resumable whether all before the message's cursor has been sent, so that a client may come back with it
+   */
+  message (message: ControlMessage, resumable: boolean): Buffer | null
+}
+
+const nothing = Buffer.alloc(0)
+
+function snapshotJson (texts: readonly string[]): string {
+  return `{"type":"snapshot","records":[${texts.join()}]}`
+}
+
+/** A frame a change: `Saved person [<id>] <record>` (contract §3.1). */
+export function textReader (noun: string): Reader {
+  return {
+    name: 'text',
+    encode: ({ op, id, record }) => textFrame(Buffer.from(
+      op === 'save' ? `Saved ${noun} [${id}] ${record}` : `${op === 'delete' ? 'Deleted' : 'Left'} ${noun} [${id}]`
+    )),
+    join: concatenated,
+    records: () => nothing, // it has no snapshots
+    message: message => message.type === 'error' ? textFrame(Buffer.from(`Error [${message.code}] ${message.message}`)) : null
+  }
+}
+
+const changesStart = Buffer.from('{"type":"changes","changes":[')
+const comma = Buffer.from(',')
+
+/** JSON frames; several changes share one (contract §3.2). */
+export const jsonReader: Reader = {
+  name: 'json',
+  encode: told => Buffer.from(toldJson(told)),
+  join (fragments, epoch) {
+    const parts: Buffer[] = [changesStart]
+    for (const { bytes } of fragments) parts.push(bytes, comma)
+    parts[parts.length - 1] = Buffer.from(`],"cursor":"${formatCursor(epoch, fragments.at(-1)?.position ?? 0)}"}`)
+    return textFrame(Buffer.concat(parts))
+  },
+  records: texts => textFrame(Buffer.from(snapshotJson(texts))),
+  message: message => textFrame(Buffer.from(JSON.stringify(message)))
+}
+
+/** Server-sent events, an event a change (contract §3.3; HTML, 9.2). */
+export const sseReader: Reader = {
+  name: 'sse',
+  encode: (told, epoch) => Buffer.from(`event: ${told.op}\nid: ${formatCursor(epoch, told.position)}\ndata: ${toldJson(told)}\n\n`),
+  join: concatenated,
+  records: texts => Buffer.from(`event: snapshot\ndata: ${snapshotJson(texts)}\n\n`),
+  message (message, resumable) {
+    const id = 'cursor' in message && resumable ? `id: ${message.cursor}\n` : ''
+    if (message.type === 'bookmark') return Buffer.from(`${id}\n`)
+    const forget = message.type === 'reset' ? 'id\n' : '' // the browser must not come back with the old cursor
+    return Buffer.from(`event: ${message.type}\n${id}${forget}data: ${JSON.stringify(message)}\n\n`)
+  }
+}
+
+function concatenated (fragments: readonly Fragment[]): Buffer {
+  const [first] = fragments
+  return fragments.length === 1 && first ? first.bytes : Buffer.concat(fragments.map(fragment => fragment.bytes))
+}

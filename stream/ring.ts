@@ -1,0 +1,55 @@
+import { indexAfter } from './search.ts'
+
+/** The newest items of an ordered sequence, as many as fit into a number of bytes. */
+export class Ring<T extends { readonly position: number }> {
+  /** Everything up to here has been dropped. */
+  floor: number
+  readonly #limit: number
+  readonly #sizeOf: (item: T) => number
+  #items: T[] = []
+  #dropped = 0
+  #size = 0
+
+  /** @param limit bytes */
+  constructor (floor: number, limit: number, sizeOf: (item: T) => number) {
+    this.floor = floor
+    this.#limit = limit
+    this.#sizeOf = sizeOf
+  }
+
+  get size (): number {
+    return this.#size
+  }
+
+  push (item: T): void {
+    this.#items.push(item)
+    this.#size += this.#sizeOf(item)
+    while (this.#size > this.#limit) this.#drop()
+    if (this.#dropped > this.#items.length / 2) {
+      this.#items = this.#items.slice(this.#dropped)
+      this.#dropped = 0
+    }
+  }
+
+  /** The items behind `position`, at most `most` of them, or `null` where some of them have been dropped. */
+  after (position: number, most = Infinity): readonly T[] | null {
+    if (position < this.floor) return null
+    const start = Math.max(indexAfter(this.#items, position), this.#dropped)
+    return this.#items.slice(start, Math.min(start + most, this.#items.length))
+  }
+
+  /** Drops everything up to `position`. */
+  clear (position: number): void {
+    this.#items = []
+    this.#dropped = this.#size = 0
+    this.floor = position
+  }
+
+  #drop (): void {
+    const item = this.#items[this.#dropped]
+    if (!item) return this.clear(this.floor)
+    this.#dropped++
+    this.#size -= this.#sizeOf(item)
+    this.floor = item.position
+  }
+}
