@@ -26,6 +26,7 @@ const Settings = Type.Object({
   heartbeat: milliseconds('Time between two signs of life on a stream'),
   maxMessage: bytes('The largest message that a client of the stream may send'),
   tailSize: bytes('How much of the newest changes is kept in memory, once for all subscribers'),
+  cacheSize: bytes('How much of what subscribers catching up have read of the log is kept for others'),
   ringSize: bytes('How much of what the subscribers of one filter are told is kept for those a little behind'),
   slice: milliseconds('The longest that the stream\'s work holds the event loop at a time')
 }, { additionalProperties: false })
@@ -41,7 +42,8 @@ const defaults = {
   maxBatch: 1000,
   heartbeat: 15_000,
   maxMessage: 16_384,
-  tailSize: 8_388_608,
+  tailSize: 1_048_576,
+  cacheSize: 8_388_608,
   ringSize: 1_048_576,
   slice: 5
 } as const

@@ -41,10 +41,10 @@ export class UpgradeGate {
   #decide (request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const path = request.url?.split('?', 1)[0] ?? ''
     const stream = this.#streams.get(path)
+    const alone = this.#app.server.listenerCount('upgrade') === 1
     if (stream) stream.emit('upgrade', request, socket, head)
-    else if (this.#app.server.listenerCount('upgrade') > 1) return
-    else if (request.headers.upgrade?.toLowerCase() === 'websocket') this.#answer(request, socket)
-    else this.#ignore(request, socket, head)
+    else if (alone && request.headers.upgrade?.toLowerCase() === 'websocket') this.#answer(request, socket)
+    else if (alone) this.#ignore(request, socket, head)
   }
 
   #answer (request: IncomingMessage, socket: Duplex): void {

@@ -91,10 +91,15 @@ class MemoryStore implements Store {
   snapshot (where: Where | null): Snapshot {
     const matches = compile(where)
     const records = [...this.#records.values()] // a record is never changed in place
-    let read = 0
+    let start = 0
     return {
       position: this.#position,
-      next: async () => read < records.length ? records.slice(read, read += snapshotPiece).filter(kept => matches(kept.record)) : null,
+      next: async () => {
+        if (start >= records.length) return null
+        const piece = records.slice(start, start + snapshotPiece)
+        start += snapshotPiece
+        return piece.filter(kept => matches(kept.record))
+      },
       close: () => { records.length = 0 }
     }
   }

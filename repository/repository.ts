@@ -1,12 +1,12 @@
 import { EventEmitter } from 'node:events'
 import { isDeepStrictEqual } from 'node:util'
 import type { TSchema } from '@sinclair/typebox'
-import { v7 as newId } from 'uuid'
 import type { Change, LogEntry } from '../protocol/change.ts'
 import { formatCursor } from '../protocol/cursor.ts'
 import { type BodyError, ChangeStreamError } from '../protocol/errors.ts'
 import type { Log, Stored } from '../protocol/log.ts'
 import { type Conditions, assertConditions } from './conditions.ts'
+import { newId } from './id.ts'
 import { mergePatch } from './merge-patch.ts'
 import { type Body, type RecordOf, type Resource, invalidBody } from './resource.ts'
 import type { ListQuery, Mutation, Outcome, Store } from './store.ts'
@@ -96,15 +96,15 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   /** Creates a record under a new id. */
   async create (body: Body<S>): Promise<Saved<S>> {
     this.resource.check(body)
-    const [saved] = await this.#write([this.#creation(body)])
-    return saved as Saved<S>
+    return await this.#writeOne(this.#creation(body))
   }
 
   /** Creates all of `bodies` in one transaction, or none. */
   async createAll (bodies: readonly Body<S>[]): Promise<Saved<S>[]> {
     const errors: BodyError[] = bodies.flatMap((body, index) => this.resource.errors(body, `/${index}`))
     if (errors.length > 0) throw invalidBody(errors)
-    return await this.#write(bodies.map(body => this.#creation(body))) as Saved<S>[]
+    const outcomes = await this.#store.write(bodies.map(body => this.#creation(body)))
+    return outcomes.map(outcome => this.#saved(outcome))
   }
 
   /** Creates a record, or replaces the one that has `id`. */
@@ -121,7 +121,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   /** Applies a JSON Merge Patch (RFC 7396); the result is checked. A record that would stay as it is is no change. */
   async patch (id: string, patch: unknown, conditions: Conditions = {}): Promise<Saved<S>> {
     const own = withoutId(id, patch)
-    const [saved] = await this.#write([{
+    return await this.#writeOne({
       id: id.toLowerCase(),
       decide: current => {
         const { id: key, json } = this.#required(id, current, conditions)
@@ -129,8 +129,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
         this.resource.check(patched)
         return this.#changed(key, patched, json)
       }
-    }])
-    return saved as Saved<S>
+    })
   }
 
   /** Deletes a record. */
@@ -166,15 +165,14 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     this.resource.check(own)
     if (creates && !uuid.test(id)) throw invalidBody([{ path: '/id', message: 'must be a UUID' }])
     const key = id.toLowerCase()
-    const [saved] = await this.#write([{
+    return await this.#writeOne({
       id: key,
       decide: current => {
         if (creates && current === null) assertConditions(current, conditions)
         else this.#required(id, current, conditions)
         return this.#changed(key, own, current?.json)
       }
-    }])
-    return saved as Saved<S>
+    })
   }
 
   #creation (body: Body<S>): Mutation {
@@ -196,9 +194,14 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     return current
   }
 
-  async #write (mutations: readonly Mutation[]): Promise<(Saved<S> | null)[]> {
-    const outcomes = await this.#store.write(mutations)
-    return outcomes.map(({ before, after, position }: Outcome) => after && new Saved<S>(after, before === null, this.#cursor(position)))
+  async #writeOne (mutation: Mutation): Promise<Saved<S>> {
+    const [outcome] = await this.#store.write([mutation])
+    return this.#saved(outcome)
+  }
+
+  #saved (outcome: Outcome | undefined): Saved<S> {
+    if (!outcome?.after) throw new ChangeStreamError('internal', 'the store kept nothing of what was saved')
+    return new Saved<S>(outcome.after, outcome.before === null, this.#cursor(outcome.position))
   }
 
   #cursor (position = this.#store.position): string {

@@ -63,10 +63,20 @@ export class Resource<S extends TSchema = TSchema> {
 
   /** The record's JSON: `id` first, then its properties in the schema's order. */
   toJson (id: string, body: Readonly<Record<string, unknown>>): string {
+    if (this.#isInOrder(body)) return JSON.stringify({ id, ...body })
     const record: Record<string, unknown> = { id }
     for (const name of this.#names) if (Object.hasOwn(body, name)) record[name] = body[name]
     for (const name of Object.keys(body)) if (!Object.hasOwn(record, name)) Object.defineProperty(record, name, { value: body[name], enumerable: true })
     return JSON.stringify(record)
+  }
+
+  #isInOrder (body: Readonly<Record<string, unknown>>): boolean {
+    let index = 0
+    for (const name in body) {
+      while (index < this.#names.length && this.#names[index] !== name) index++
+      if (index++ >= this.#names.length) return false
+    }
+    return true
   }
 }
 

@@ -101,10 +101,14 @@ function bootId (): string {
 
 function openError (file: string, error: unknown): ChangeStreamError {
   const message = error instanceof Error ? error.message : String(error)
-  const what = isFault(error, 'busy') ? `another process has it locked (${message})`
-    : isFault(error, 'readonly') ? `it is read-only (${message})`
-    : isFault(error, 'full') ? `the disk is full (${message})`
-    : isFault(error, 'corrupt') ? `it is damaged or no SQLite database (${message})`
-    : message
+  const what = isFault(error, 'busy')
+    ? `another process has it locked (${message})`
+    : isFault(error, 'readonly')
+      ? `it is read-only (${message})`
+      : isFault(error, 'full')
+        ? `the disk is full (${message})`
+        : isFault(error, 'corrupt')
+          ? `it is damaged or no SQLite database (${message})`
+          : message
   return new ChangeStreamError('unavailable', `sqlite: can't use ${file}: ${what}`, { cause: error })
 }

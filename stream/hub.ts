@@ -2,12 +2,13 @@ import type { LogEntry } from '../protocol/change.ts'
 import { type Cursor, formatCursor } from '../protocol/cursor.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import { type Filter, filterKey } from '../protocol/filter.ts'
-import type { Log, LogPage } from '../protocol/log.ts'
+import type { Log } from '../protocol/log.ts'
 import { ClassIndex } from './class-index.ts'
 import { beatsPerHeartbeat } from './connection.ts'
 import { EncodedChange } from './encoded.ts'
 import { FilterClass } from './filter-class.ts'
 import { Pacer } from './pacer.ts'
+import { Pages, assertReaches } from './pages.ts'
 import type { Reader } from './reader.ts'
 import { Ring } from './ring.ts'
 import type { Subscription } from './subscription.ts'
@@ -17,6 +18,8 @@ export interface HubSettings {
   readonly heartbeat: number
   /** How much of the log's live end is kept in memory for all, bytes. */
   readonly tailSize: number
+  /** How much of what subscribers catching up have read is kept for others who do, bytes. */
+  readonly cacheSize: number
   /** How much of what is told to the subscribers of one filter is kept for those who are a little behind, bytes. */
   readonly ringSize: number
   /** The longest that the stream's work holds the event loop at a time, milliseconds. */
@@ -26,8 +29,8 @@ export interface HubSettings {
 /** Where a subscriber wants to start: a cursor, the oldest change that is kept, or what comes from now on. */
 export type Since = Cursor | 'start' | 'now'
 
-const pageBytes = 1_000_000
-const largestPage = 1000
+/** Changes that a subscriber catching up is given at once from the tail. */
+const tailPage = 256
 
 /**
  * The live end of a resource's log. It takes each committed change once, in order, gives it to the classes of
@@ -42,6 +45,7 @@ export class Hub {
   readonly #index = new ClassIndex()
   readonly #subscriptions = new Set<Subscription>()
   readonly #tail: Ring<EncodedChange>
+  readonly #pages: Pages
   readonly #pacer: Pacer
   /** Classes with members that are behind. */
   readonly #dirty = new Set<FilterClass>()
@@ -51,7 +55,6 @@ export class Hub {
   #round: Iterator<Subscription> | undefined
   readonly #heart: NodeJS.Timeout
   #position: number
-  #entrySize = 500 // bytes, a moving average
 
   /** @param onError hears of what fails where no caller waits */
   constructor (log: Log, settings: HubSettings, onError: (error: unknown) => void) {
@@ -60,6 +63,7 @@ export class Hub {
     this.#onError = onError
     this.#position = log.position
     this.#tail = new Ring(log.position, settings.tailSize, change => change.size)
+    this.#pages = new Pages(log, settings.cacheSize)
     this.#pacer = new Pacer(settings.slice, deadline => this.#work(deadline))
     this.#heart = setInterval(() => this.#beat(), settings.heartbeat / beatsPerHeartbeat).unref()
   }
@@ -80,11 +84,11 @@ export class Hub {
 
   /** Takes committed changes, in order, right behind the last ones. */
   append (entries: readonly LogEntry[]): void {
+    this.#position = entries.at(-1)?.position ?? this.#position
+    if (this.#classes.size === 0) return this.#tail.clear(this.#position)
     for (const entry of entries) {
       const change = new EncodedChange(entry, this.log.epoch)
       this.#tail.push(change)
-      this.#position = entry.position
-      if (this.#classes.size === 0) continue
       for (const filterClass of this.#index.candidates(entry)) if (filterClass.take(change)) this.#dirty.add(filterClass)
     }
     if (this.#dirty.size > 0) this.#pacer.wake()
@@ -94,6 +98,7 @@ export class Hub {
   reset (): void {
     this.#position = this.log.position
     this.#tail.clear(this.#position)
+    this.#pages.clear()
     this.#dirty.clear()
     const gone = new ChangeStreamError('gone', 'the log has been replaced by another')
     for (const subscription of this.#subscriptions) subscription.lose(gone)
@@ -114,10 +119,9 @@ export class Hub {
     return since.position
   }
 
-  /** Changes behind `position` up to a page, from memory or from the log. */
+  /** Some changes right behind `position`, from memory or from the log. */
   read (position: number): readonly EncodedChange[] | Promise<readonly EncodedChange[]> {
-    const size = Math.max(1, Math.min(largestPage, Math.floor(pageBytes / this.#entrySize)))
-    return this.#tail.after(position, size) ?? this.#page(position, size)
+    return this.#tail.after(position, tailPage) ?? this.#pages.after(position)
   }
 
   /** The class of subscribers that ask the same; every call must be paid back with `release`. */
@@ -167,17 +171,6 @@ export class Hub {
     this.#pacer.close()
   }
 
-  async #page (position: number, size: number): Promise<readonly EncodedChange[]> {
-    const { epoch } = this.log
-    const page = await this.log.changes(position, size)
-    assertReaches(page, position, epoch)
-    if (page.entries.length === 0) throw new ChangeStreamError('gone', 'the log ends earlier than it did')
-    const changes = page.entries.map(entry => new EncodedChange(entry, epoch))
-    const bytes = changes.reduce((sum, change) => sum + change.size, 0)
-    this.#entrySize += (bytes / changes.length - this.#entrySize) / 4
-    return changes
-  }
-
   /** A slice of work; says whether something is left. */
   #work (deadline: number): boolean {
     for (const filterClass of this.#dirty) {
@@ -203,11 +196,4 @@ export class Hub {
     this.#round = this.#subscriptions.values()
     this.#pacer.wake()
   }
-}
-
-/** @throws {ChangeStreamError} `gone` where the page can't be the one behind `position` */
-function assertReaches ({ epoch, floor, head }: LogPage, position: number, expected: string): void {
-  if (epoch !== expected) throw new ChangeStreamError('gone', 'the log has been replaced by another')
-  if (position < floor) throw new ChangeStreamError('gone', 'the log no longer reaches back that far')
-  if (position > head) throw new ChangeStreamError('gone', 'the position is ahead of the log')
 }

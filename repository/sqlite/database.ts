@@ -7,7 +7,12 @@ import type { Tables } from './layout.ts'
 /** What the log spans: every position up to `floor` has been trimmed, `head` is the newest. */
 export interface Bounds { readonly epoch: string, readonly floor: number, readonly head: number }
 
-interface LogRow { readonly position: number, readonly id: string, readonly time: number, readonly before: string | null, readonly after: string | null }
+/** What is to become of a record: its new JSON text, or `null` to delete it. */
+export interface RecordChange { readonly id: string, readonly before: Stored | null, readonly json: string | null }
+
+interface LogMark { readonly position: number, readonly id: string, readonly time: number }
+
+interface LogRow extends LogMark { readonly before: string | null, readonly after: string | null }
 interface RecordRow { readonly id: string, readonly record: string, readonly version: number }
 
 const statementsKept = 200
@@ -17,19 +22,15 @@ export class Database {
   readonly tables: Tables
   readonly #connection: Connection
   readonly #statements = new Map<string, Statement>()
-  readonly #boundsSql: string
-  readonly #entriesSql: string
-  readonly #recordSql: string
+  readonly #sql: ReturnType<typeof sqlOf>
   /** The log's epoch when it was last looked at. */
   #epoch = ''
 
   constructor (connection: Connection, tables: Tables) {
     this.#connection = connection
     this.tables = tables
-    const { nameText, name, records, changes } = tables
-    this.#boundsSql = `SELECT epoch, floor, coalesce((SELECT seq FROM sqlite_sequence WHERE name = '${name}_changes'), 0) AS head FROM change_streams WHERE resource = ${nameText}`
-    this.#entriesSql = `SELECT position, id, time, before, after FROM ${changes} WHERE position > ? ORDER BY position LIMIT ?`
-    this.#recordSql = `SELECT id, record, version FROM ${records} WHERE id = ?`
+    this.#sql = sqlOf(tables)
+    connection.exec('PRAGMA ignore_check_constraints = ON') // they are for other writers; what is written here has been checked
   }
 
   /** The prepared form of `sql`, kept for the next time. */
@@ -86,7 +87,7 @@ export class Database {
 
   /** Reads what the log spans, and takes note of its epoch. */
   bounds (): Bounds {
-    const bounds = this.statement(this.#boundsSql).get() as Bounds
+    const bounds = this.statement(this.#sql.bounds).get() as Bounds
     this.#epoch = bounds.epoch
     return bounds
   }
@@ -96,19 +97,24 @@ export class Database {
   }
 
   entriesAfter (position: number, limit = -1): LogEntry[] {
-    const rows = this.statement(this.#entriesSql).all(position, limit) as LogRow[]
-    return rows.map(row => new LogEntry({
-      position: row.position,
-      id: row.id,
-      time: row.time,
-      version: formatCursor(this.#epoch, row.position),
-      json: oneLine(row.after),
-      beforeJson: oneLine(row.before)
-    }))
+    const rows = this.statement(this.#sql.entries).all(position, limit) as LogRow[]
+    return rows.map(({ position, id, time, after, before }) => this.#entry({ position, id, time }, oneLine(after), oneLine(before)))
+  }
+
+  /** The entries behind `position`, which are those of `changes` if nobody else has a hand in it: then their texts need not be read again. */
+  entriesOf (changes: readonly RecordChange[], position: number): LogEntry[] {
+    const marks = this.statement(this.#sql.marks).all(position) as LogMark[]
+    const own = marks.length === changes.length && marks.every((mark, index) => mark.id === changes[index]?.id)
+    if (!own) return this.entriesAfter(position)
+    return marks.map((mark, index) => this.#entry(mark, changes[index]?.json ?? null, changes[index]?.before?.json ?? null))
+  }
+
+  #entry ({ position, id, time }: LogMark, json: string | null, beforeJson: string | null): LogEntry {
+    return new LogEntry({ position, id, time, version: formatCursor(this.#epoch, position), json, beforeJson })
   }
 
   read (id: string): Stored | null {
-    return this.records(this.#recordSql, id)[0] ?? null
+    return this.records(this.#sql.record, id)[0] ?? null
   }
 
   /** What a query for `id`, `record` and `version` finds. */
@@ -118,24 +124,22 @@ export class Database {
   }
 
   /** Creates, replaces or deletes a record; the triggers write the log. */
-  apply (id: string, before: Stored | null, json: string | null): void {
-    const { records } = this.tables
-    if (json === null) this.statement(`DELETE FROM ${records} WHERE id = ?`).run(id)
-    else if (before === null) this.statement(`INSERT INTO ${records} (id, record) VALUES (?, ?)`).run(id, json)
-    else this.statement(`UPDATE ${records} SET record = ? WHERE id = ?`).run(json, id)
+  apply ({ id, before, json }: RecordChange): void {
+    if (json === null) this.statement(this.#sql.remove).run(id)
+    else if (before === null) this.statement(this.#sql.insert).run(id, json)
+    else this.statement(this.#sql.update).run(json, id)
   }
 
   /** The last position after `floor`, at most `upTo`, before any change that is as young as `time`. */
   lastBefore (time: number, floor: number, upTo: number): number {
-    const sql = `SELECT min(position) AS position FROM ${this.tables.changes} WHERE position > ? AND position <= ? AND time >= ?`
-    const { position } = this.statement(sql).get(floor, upTo, time) as { position: number | null }
+    const { position } = this.statement(this.#sql.young).get(floor, upTo, time) as { position: number | null }
     return position === null ? upTo : position - 1
   }
 
   /** Forgets the log up to a position. */
   forget (upTo: number): void {
-    this.statement(`DELETE FROM ${this.tables.changes} WHERE position <= ?`).run(upTo)
-    this.statement(`UPDATE change_streams SET floor = max(floor, ?) WHERE resource = ${this.tables.nameText}`).run(upTo)
+    this.statement(this.#sql.forget).run(upTo)
+    this.statement(this.#sql.floor).run(upTo)
   }
 
   /** Another number whenever another connection has committed. */
@@ -152,4 +156,19 @@ export class Database {
 /** JSON that another process wrote may hold line breaks between its parts; the text stream and SSE can't. */
 function oneLine<T extends string | null> (json: T): T {
   return (json !== null && /[\n\r]/.test(json) ? JSON.stringify(JSON.parse(json)) : json) as T
+}
+
+function sqlOf ({ name, nameText, records, changes }: Tables) {
+  return {
+    bounds: `SELECT epoch, floor, coalesce((SELECT seq FROM sqlite_sequence WHERE name = '${name}_changes'), 0) AS head FROM change_streams WHERE resource = ${nameText}`,
+    entries: `SELECT position, id, time, before, after FROM ${changes} WHERE position > ? ORDER BY position LIMIT ?`,
+    marks: `SELECT position, id, time FROM ${changes} WHERE position > ? ORDER BY position`,
+    young: `SELECT min(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time >= ?`,
+    record: `SELECT id, record, version FROM ${records} WHERE id = ?`,
+    insert: `INSERT INTO ${records} (id, record) VALUES (?, ?)`,
+    update: `UPDATE ${records} SET record = ? WHERE id = ?`,
+    remove: `DELETE FROM ${records} WHERE id = ?`,
+    forget: `DELETE FROM ${changes} WHERE position <= ?`,
+    floor: `UPDATE change_streams SET floor = max(floor, ?) WHERE resource = ${nameText}`
+  } as const
 }

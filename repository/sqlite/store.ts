@@ -6,7 +6,7 @@ import { compile } from '../../protocol/predicate.ts'
 import type { Where } from '../../protocol/where.ts'
 import type { Retention } from '../retention.ts'
 import type { ListQuery, Listing, Mutation, Outcome, Store, StoreEvents } from '../store.ts'
-import type { Bounds, Database } from './database.ts'
+import type { Database } from './database.ts'
 import { isFault, storeError } from './driver.ts'
 import { list } from './list.ts'
 import { Scan, scanSchema } from './scan.ts'
@@ -52,9 +52,9 @@ export class SqliteStore implements Store {
       rollback: () => database.rollback(),
       atomically: write => database.atomically(write),
       read: id => database.read(id),
-      apply: (id, before, json) => database.apply(id, before, json),
+      apply: change => database.apply(change),
       head: () => database.bounds().head,
-      entriesAfter: position => database.entriesAfter(position),
+      entriesOf: (changes, position) => database.entriesOf(changes, position),
       announce: entries => this.#announce(entries)
     }, settings.busyTimeout)
   }
@@ -86,9 +86,8 @@ export class SqliteStore implements Store {
     }
   }
 
-  async write (mutations: readonly Mutation[]): Promise<Outcome[]> {
-    this.#assertOpen()
-    return await this.#writer.write(mutations)
+  write (mutations: readonly Mutation[]): Promise<Outcome[]> {
+    return this.#state === 'open' ? this.#writer.write(mutations) : Promise.reject(closed())
   }
 
   async changes (after: number, limit: number): Promise<LogPage> {
@@ -226,6 +225,10 @@ export class SqliteStore implements Store {
   }
 
   #assertOpen (): void {
-    if (this.#state !== 'open') throw new ChangeStreamError('unavailable', 'the repository is closed')
+    if (this.#state !== 'open') throw closed()
   }
+}
+
+function closed (): ChangeStreamError {
+  return new ChangeStreamError('unavailable', 'the repository is closed')
 }

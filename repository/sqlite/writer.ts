@@ -2,6 +2,7 @@ import type { LogEntry } from '../../protocol/change.ts'
 import { ChangeStreamError } from '../../protocol/errors.ts'
 import type { Stored } from '../../protocol/log.ts'
 import type { Mutation, Outcome } from '../store.ts'
+import type { RecordChange } from './database.ts'
 import { isFault, storeError } from './driver.ts'
 
 /** What the writer needs of its store; every call is part of the transaction that `begin` opens. */
@@ -13,9 +14,11 @@ export interface WriteHost {
   atomically<T> (write: () => T): T
   read (id: string): Stored | null
   /** Creates, replaces or deletes the record. */
-  apply (id: string, before: Stored | null, json: string | null): void
+  apply (change: RecordChange): void
+  /** The newest position. */
   head (): number
-  entriesAfter (position: number): LogEntry[]
+  /** The log behind a position, in which `changes` have been made. */
+  entriesOf (changes: readonly RecordChange[], position: number): LogEntry[]
   /** Tells of what was committed; resolves when all up to the last entry has been told. */
   announce (entries: readonly LogEntry[]): Promise<void> | undefined
 }
@@ -28,10 +31,14 @@ interface Pending {
   readonly reject: (error: ChangeStreamError) => void
 }
 
-interface Applied {
-  readonly id: string
-  readonly before: Stored | null
-  readonly changed: boolean
+/** What a mutation has done: `json` is `undefined` where it left the record as it was. */
+interface Applied extends Omit<RecordChange, 'json'> { readonly json: string | null | undefined }
+
+/** A write of the group after its turn. */
+interface Attempt {
+  readonly pending: Pending
+  readonly applied: readonly Applied[]
+  readonly error: ChangeStreamError | null
 }
 
 const groupSize = 256 // mutations, a few milliseconds
@@ -115,15 +122,16 @@ export class Writer {
     const host = this.#host
     try {
       const start = host.head()
-      const attempts = group.map(pending => ({ pending, ...this.#attempt(pending.mutations) }))
-      const entries = host.entriesAfter(start)
+      const attempts = group.map(pending => this.#attempt(pending))
+      const entries = host.entriesOf(attempts.flatMap(attempt => attempt.applied).filter(isChange), start)
       const outcomeOf = outcomeReader(entries, start)
-      const answers = attempts.map(({ pending, applied, error }) => ({ pending, outcomes: applied.map(outcomeOf), error }))
+      const outcomes = attempts.map(attempt => attempt.applied.map(outcomeOf))
       host.commit()
       const told = host.announce(entries)
-      for (const { pending, outcomes, error } of answers) {
+      for (const [index, { pending, error }] of attempts.entries()) {
+        const answer = outcomes[index] ?? []
         if (error) pending.reject(error)
-        else pending.resolve(told ? told.then(() => outcomes) : outcomes)
+        else pending.resolve(told ? told.then(() => answer) : answer)
       }
     } catch (error) {
       host.rollback()
@@ -132,13 +140,14 @@ export class Writer {
   }
 
   /** One write of the group: what it did, or why it was refused. An error that ends the transaction is thrown. */
-  #attempt (mutations: readonly Mutation[]): { applied: Applied[], error?: ChangeStreamError } {
+  #attempt (pending: Pending): Attempt {
+    const { mutations } = pending
     const write = (): Applied[] => mutations.map(mutation => this.#apply(mutation))
     try {
-      return { applied: mutations.length > 1 ? this.#host.atomically(write) : write() }
+      return { pending, applied: mutations.length > 1 ? this.#host.atomically(write) : write(), error: null }
     } catch (error) {
-      if (error instanceof ChangeStreamError) return { applied: [], error }
-      if (isFault(error, 'constraint')) return { applied: [], error: storeError(error, 'writing') }
+      if (error instanceof ChangeStreamError) return { pending, applied: [], error }
+      if (isFault(error, 'constraint')) return { pending, applied: [], error: storeError(error, 'writing') }
       throw error
     }
   }
@@ -146,9 +155,10 @@ export class Writer {
   #apply ({ id, fresh, decide }: Mutation): Applied {
     const before = fresh ? null : this.#host.read(id)
     const json = decide(before)
-    const changed = json !== undefined && !(json === null && before === null)
-    if (changed) this.#host.apply(id, before, json)
-    return { id, before, changed }
+    if (json === undefined || (json === null && before === null)) return { id, before, json: undefined }
+    const change = { id, before, json }
+    this.#host.apply(change)
+    return change
   }
 
   #refuse (group: readonly Pending[], error: unknown): void {
@@ -156,15 +166,19 @@ export class Writer {
   }
 }
 
+function isChange (applied: Applied): applied is RecordChange {
+  return applied.json !== undefined
+}
+
 /** Finds each mutation's entry; they stand in the same order, among those of triggers that the file may have besides ours. */
 function outcomeReader (entries: readonly LogEntry[], start: number): (applied: Applied) => Outcome {
   const last = entries.at(-1)?.position ?? start
   let next = 0
-  return ({ id, before, changed }) => {
-    if (!changed) return { before, after: before, position: last }
+  return ({ id, before, json }) => {
+    if (json === undefined) return { before, after: before, position: last }
     while (next < entries.length && entries[next]?.id !== id) next++
     const entry = entries[next++]
     if (!entry) throw new ChangeStreamError('unavailable', `the log has no entry for what was done to ${id}: are its triggers there?`)
-    return { before, after: entry.json === null ? null : { id, version: entry.version, json: entry.json }, position: entry.position }
+    return { before, after: json === null ? null : { id, version: entry.version, json }, position: entry.position }
   }
 }

@@ -1,0 +1,45 @@
+#!/usr/bin/env node
+import { relative, resolve } from 'node:path'
+import closeWithGrace from 'close-with-grace'
+import Fastify from 'fastify'
+import changeStream, { memory } from '../plugin/index.ts'
+import { sqlite } from '../repository/sqlite.ts'
+import { type Settings, help, readSettings } from './settings.ts'
+
+const closeWithin = 10_000 // milliseconds
+
+async function serve ({ port, host, database, logLevel }: Settings): Promise<void> {
+  const quiet = { disableRequestLogging: true } // a line for each request would cost more than the request
+  const app = Fastify({ logger: { level: logLevel }, ...('LogController' in Fastify ? { logController: new Fastify.LogController(quiet) } : quiet) })
+  closeWithGrace({ delay: closeWithin, logger: app.log }, async ({ err }) => {
+    if (err) app.log.fatal({ err }, 'the server failed')
+    await app.close()
+  })
+  await app.register(changeStream, { repository: database === ':memory:' ? memory() : sqlite({ file: database }) })
+  await app.listen({ port, host })
+  console.log(welcome(app.listeningOrigin, database))
+}
+
+/** Three things to try at once. */
+function welcome (origin: string, database: string): string {
+  const kept = database === ':memory:' ? 'in memory' : `in ${database}`
+  const person = '{"firstName":"Ada","lastName":"Lovelace","age":36,"job":"mathematician"}'
+  const flag = Number(process.versions.node.split('.')[0]) < 22 ? '--experimental-websocket ' : ''
+  const readme = relative(process.cwd(), resolve(import.meta.dirname, '../../README.md'))
+  return `
+People at ${origin}/people, their changes at ${origin}/updates, kept ${kept}. In another terminal:
+
+  node ${flag}-e "new WebSocket('${origin.replace('http', 'ws')}/updates').onmessage = message => console.log(message.data)"
+  curl ${origin}/people -H 'Content-Type: application/json' -d '${person}'
+  cat ${readme}
+`
+}
+
+try {
+  const settings = readSettings(process.argv.slice(2), process.env)
+  if (settings) await serve(settings)
+  else console.log(help)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(1)
+}
