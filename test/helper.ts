@@ -134,8 +134,8 @@ export async function connect (t: Test, url: string, protocols?: string | string
   return await inbox.open()
 }
 
-/** The status and body with which an upgrade is refused. */
-export async function refusedUpgrade (url: string, protocols?: string | string[], options?: ClientOptions): Promise<{ status: number, body: string, closed: boolean }> {
+/** The status and body with which an upgrade is refused; resolves when the server has closed the connection. */
+export async function refusedUpgrade (url: string, protocols?: string | string[], options?: ClientOptions): Promise<{ status: number, body: string }> {
   const socket = new WebSocket(url.replace(/^http/, 'ws'), protocols, options)
   return await new Promise((resolve, reject) => {
     socket.on('open', () => reject(new Error('it was upgraded')))
@@ -143,7 +143,7 @@ export async function refusedUpgrade (url: string, protocols?: string | string[]
     socket.on('unexpected-response', (_, response) => {
       let body = ''
       response.on('data', chunk => { body += chunk })
-      response.on('close', () => resolve({ status: response.statusCode ?? 0, body, closed: response.socket.destroyed || response.headers.connection === 'close' }))
+      response.socket.on('close', () => resolve({ status: response.statusCode ?? 0, body }))
     })
   })
 }
