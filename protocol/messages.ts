@@ -18,7 +18,7 @@ export const FilterState = Type.Object({
   filter: kind,
   where,
   fields: Type.Union([fields, Type.Null()])
-}, { $id: 'FilterState', additionalProperties: false })
+}, { title: 'FilterState', additionalProperties: false })
 
 const change = { id: Type.String(), position: Type.Integer({ minimum: 0 }), at: Type.String({ format: 'date-time' }) }
 
@@ -27,7 +27,7 @@ export const ChangeMessage = Type.Union([
   Type.Object({ op: Type.Literal('save'), ...change, version: Type.String({ description: "The record's ETag" }), record }, { additionalProperties: false }),
   Type.Object({ op: Type.Literal('delete'), ...change }, { additionalProperties: false }),
   Type.Object({ op: Type.Literal('leave'), ...change, reason: literals(['changed', 'filter', 'revoked'], 'Why it is no longer in view') }, { additionalProperties: false })
-], { $id: 'Change' })
+], { title: 'Change' })
 
 const message = <T extends string, P extends Record<string, TSchema>>(type: T, properties: P, description: string) =>
   Type.Object({ type: Type.Literal(type), ...properties }, { additionalProperties: false, description })
@@ -45,7 +45,7 @@ export const serverMessages = {
   bye: message('bye', { cursor, retryAfter: Type.Integer({ minimum: 0, description: 'Milliseconds' }) }, 'The server is going away; a close follows')
 } as const
 
-export const ServerMessage = Type.Union(Object.values(serverMessages), { $id: 'ServerMessage' })
+export const ServerMessage = Type.Union(Object.values(serverMessages), { title: 'ServerMessage' })
 
 const FilterRequest = Type.Object({
   type: Type.Literal('filter'),
@@ -57,14 +57,14 @@ const FilterRequest = Type.Object({
 const StopRequest = Type.Object({ type: Type.Literal('stop') }, { additionalProperties: false, description: 'The server closes and sends nothing more' })
 
 /** What a JSON client sends. */
-export const ClientMessage = Type.Union([FilterRequest, StopRequest], { $id: 'ClientMessage' })
+export const ClientMessage = Type.Union([FilterRequest, StopRequest], { title: 'ClientMessage' })
 
 /** A page of the log (contract §3.4). */
 export const FeedPage = Type.Object({
   changes: Type.Array(ChangeMessage),
   cursor,
   more: Type.Boolean({ description: 'Whether the log goes on behind the cursor' })
-}, { $id: 'FeedPage', additionalProperties: false })
+}, { title: 'FeedPage', additionalProperties: false })
 
 export type ChangeMessage = Static<typeof ChangeMessage>
 export type ServerMessage = Static<typeof ServerMessage>

@@ -80,8 +80,9 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     if (gone && !asked.snapshot) throw gone
     if (asked.reader === 'sse') return stream(reply, opening)
     const left = new AbortController()
-    request.raw.once('close', () => left.abort())
+    reply.raw.once('close', () => left.abort())
     const page = await readFeed(hub, { ...asked, position, signal: left.signal })
+    if (hub.closing.aborted) reply.header('Connection', 'close')
     return reply.header('Content-Type', 'application/json; charset=utf-8').header('Cache-Control', 'no-store').send(page)
   }
 

@@ -12,7 +12,7 @@ export interface FeedRequest {
   readonly limit: number
   /** How long to hold an empty page until something matches, milliseconds. */
   readonly wait: number
-  /** Ends the waiting. */
+  /** Ends the waiting; the closing of the hub does too. */
   readonly signal: AbortSignal
 }
 
@@ -36,8 +36,8 @@ export async function readFeed (hub: Hub, { filter, position, limit, wait, signa
         await turn()
       }
       const left = deadline - performance.now()
-      if (changes.length > 0 || left <= 0 || signal.aborted) break
-      await news(filterClass, position, left, signal)
+      if (changes.length > 0 || left <= 0 || signal.aborted || hub.closing.aborted) break
+      await news(filterClass, position, left, [signal, hub.closing])
     }
   } finally {
     hub.release(filterClass)
@@ -45,8 +45,8 @@ export async function readFeed (hub: Hub, { filter, position, limit, wait, signa
   return `{"changes":[${changes.join()}],"cursor":"${hub.cursor(position)}","more":${position < hub.position}}`
 }
 
-/** Resolves when the class is told of a change, when `time` milliseconds are over, or when `signal` says so. */
-async function news (filterClass: FilterClass, position: number, time: number, signal: AbortSignal): Promise<void> {
+/** Resolves when the class is told of a change, when `time` milliseconds are over, or when one of `signals` says so. */
+async function news (filterClass: FilterClass, position: number, time: number, signals: readonly AbortSignal[]): Promise<void> {
   await new Promise<void>(resolve => {
     const member: Member = { position, place: 0, deliver: () => end() }
     const leave = (): void => {
@@ -55,12 +55,12 @@ async function news (filterClass: FilterClass, position: number, time: number, s
     }
     const end = (): false => {
       clearTimeout(timer)
-      signal.removeEventListener('abort', leave)
+      for (const signal of signals) signal.removeEventListener('abort', leave)
       resolve()
       return false // it is no longer a member
     }
     const timer = setTimeout(leave, time)
-    signal.addEventListener('abort', leave)
+    for (const signal of signals) signal.addEventListener('abort', leave)
     filterClass.add(member)
   })
 }

@@ -54,6 +54,7 @@ export class Hub {
   /** The rest of a round of heartbeats. */
   #round: Iterator<Subscription> | undefined
   readonly #heart: NodeJS.Timeout
+  readonly #closing = new AbortController()
   #position: number
 
   /** @param onError hears of what fails where no caller waits */
@@ -71,6 +72,11 @@ export class Hub {
   /** The newest position that subscribers may be told of. */
   get position (): number {
     return this.#position
+  }
+
+  /** Aborted when the hub closes. */
+  get closing (): AbortSignal {
+    return this.#closing.signal
   }
 
   /** Subscriptions there are now. */
@@ -167,6 +173,7 @@ export class Hub {
   /** Says goodbye to every subscriber. `retryAfter`: milliseconds until they may come back. */
   close (retryAfter: number): void {
     clearInterval(this.#heart)
+    this.#closing.abort()
     for (const subscription of this.#subscriptions) subscription.sayGoodbye(retryAfter)
     this.#pacer.close()
   }

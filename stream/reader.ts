@@ -70,7 +70,8 @@ export const sseReader: Reader = {
     const id = 'cursor' in message && resumable ? `id: ${message.cursor}\n` : ''
     if (message.type === 'bookmark') return Buffer.from(`${id}\n`)
     const forget = message.type === 'reset' ? 'id\n' : '' // the browser must not come back with the old cursor
-    return Buffer.from(`event: ${message.type}\n${id}${forget}data: ${JSON.stringify(message)}\n\n`)
+    const retry = message.type === 'bye' ? `retry: ${message.retryAfter}\n` : ''
+    return Buffer.from(`event: ${message.type}\n${id}${forget}${retry}data: ${JSON.stringify(message)}\n\n`)
   }
 }
 
