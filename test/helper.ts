@@ -148,6 +148,28 @@ export async function refusedUpgrade (url: string, protocols?: string | string[]
   })
 }
 
+/** Writes without end, a few at a time and a turn of the event loop between, until it is stopped. */
+export class Flood {
+  #state: 'on' | 'off' = 'on'
+  readonly #run: Promise<void>
+
+  constructor (write: () => Promise<unknown>) {
+    this.#run = this.#flow(write)
+  }
+
+  async stop (): Promise<void> {
+    this.#state = 'off'
+    await this.#run
+  }
+
+  async #flow (write: () => Promise<unknown>): Promise<void> {
+    while (this.#state === 'on') {
+      await Promise.all(Array.from({ length: 20 }, write))
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+}
+
 /** Resolves when `condition` holds; fails after five seconds. */
 export async function until (condition: () => boolean | Promise<boolean>, what = 'the condition'): Promise<void> {
   const deadline = performance.now() + 5000

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { type Person, ada, build, connect, grace, listen, refusedUpgrade, request, stores, until } from '../helper.ts'
+import { Flood, type Person, ada, build, connect, grace, listen, refusedUpgrade, request, stores, until } from '../helper.ts'
 import { RawSocket } from '../raw-socket.ts'
 
 const saved = (person: { id: string }): string => `Saved person [${person.id}] ${JSON.stringify(person)}`
@@ -169,13 +169,7 @@ t.test('stop', async t => {
   })
 
   t.test('under a flood of changes nothing follows the close frame, 1,000 times out of 1,000', { timeout: 60_000 }, async t => {
-    let flooding = true
-    const flood = (async () => {
-      while (flooding) {
-        await Promise.all(Array.from({ length: 20 }, () => people.create(ada)))
-        await new Promise(resolve => setImmediate(resolve))
-      }
-    })()
+    const flood = new Flood(() => people.create(ada))
     let clean = 0
     let told = 0
     for (let round = 0; round < 50; round++) {
@@ -190,20 +184,13 @@ t.test('stop', async t => {
         if (socket.frames.findIndex(frame => frame.opcode === 8) === socket.frames.length - 1) clean++
       }))
     }
-    flooding = false
-    await flood
+    await flood.stop()
     t.equal(clean, 1000)
     t.ok(told > 10_000, `${told} frames came before`)
   })
 
   t.test('a close by the peer under a flood is answered by nothing but a close', async t => {
-    let flooding = true
-    const flood = (async () => {
-      while (flooding) {
-        await Promise.all(Array.from({ length: 20 }, () => people.create(ada)))
-        await new Promise(resolve => setImmediate(resolve))
-      }
-    })()
+    const flood = new Flood(() => people.create(ada))
     for (let round = 0; round < 100; round++) {
       const socket = new RawSocket(port, '/updates')
       await socket.has(frames => frames.length > 3)
@@ -211,8 +198,7 @@ t.test('stop', async t => {
       await socket.ended()
       t.equal(socket.frames.findIndex(frame => frame.opcode === 8), socket.frames.length - 1)
     }
-    flooding = false
-    await flood
+    await flood.stop()
   })
 })
 
