@@ -104,7 +104,9 @@ class MemoryStore implements Store {
     }
   }
 
-  async refresh (): Promise<void> {}
+  async refresh (): Promise<void> {
+    this.#assertOpen()
+  }
 
   async close (): Promise<void> {
     this.#closed = true
@@ -122,7 +124,7 @@ class MemoryStore implements Store {
   #trim (now: number): void {
     const { count, age } = this.#retention
     let excess = 0
-    while (this.#entries.length - excess > count && (this.#entries[excess]?.time ?? now) < now - age) excess++
+    while (this.#entries.length - excess > count && (this.#entries[excess]?.time ?? now) <= now - age) excess++
     if (excess >= trimPiece || (excess > 0 && this.#entries.length < trimPiece)) this.#entries = this.#entries.slice(excess)
   }
 

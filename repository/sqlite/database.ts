@@ -130,7 +130,7 @@ export class Database {
     else this.statement(this.#sql.update).run(json, id)
   }
 
-  /** The last position after `floor`, at most `upTo`, before any change that is as young as `time`. */
+  /** The last position after `floor`, at most `upTo`, before any change that is younger than `time`. */
   lastBefore (time: number, floor: number, upTo: number): number {
     const { position } = this.statement(this.#sql.young).get(floor, upTo, time) as { position: number | null }
     return position === null ? upTo : position - 1
@@ -163,7 +163,7 @@ function sqlOf ({ name, nameText, records, changes }: Tables) {
     bounds: `SELECT epoch, floor, coalesce((SELECT seq FROM sqlite_sequence WHERE name = '${name}_changes'), 0) AS head FROM change_streams WHERE resource = ${nameText}`,
     entries: `SELECT position, id, time, before, after FROM ${changes} WHERE position > ? ORDER BY position LIMIT ?`,
     marks: `SELECT position, id, time FROM ${changes} WHERE position > ? ORDER BY position`,
-    young: `SELECT min(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time >= ?`,
+    young: `SELECT min(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time > ?`,
     record: `SELECT id, record, version FROM ${records} WHERE id = ?`,
     insert: `INSERT INTO ${records} (id, record) VALUES (?, ?)`,
     update: `UPDATE ${records} SET record = ? WHERE id = ?`,
