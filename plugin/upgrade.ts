@@ -25,22 +25,23 @@ export function upgradeGate (app: FastifyInstance): UpgradeGate {
 export class UpgradeGate {
   readonly #app: FastifyInstance
   readonly #streams = new Map<string, EventEmitter>()
+  readonly #spelling: (path: string) => string
 
   constructor (app: FastifyInstance) {
     this.#app = app
+    this.#spelling = spellingOf(app)
     app.server.prependListener('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#decide(request, socket, head))
   }
 
   /** Makes `path` upgrade; returns what stands for the server: it emits the upgrades of that path. */
   open (path: string): EventEmitter {
     const stream = new EventEmitter()
-    this.#streams.set(path, stream)
+    this.#streams.set(this.#spelling(path), stream)
     return stream
   }
 
   #decide (request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const path = request.url?.split('?', 1)[0] ?? ''
-    const stream = this.#streams.get(path)
+    const stream = this.#streams.get(this.#spelling(request.url?.split('?', 1)[0] ?? ''))
     const alone = this.#app.server.listenerCount('upgrade') === 1
     if (stream) stream.emit('upgrade', request, socket, head)
     else if (alone && request.headers.upgrade?.toLowerCase() === 'websocket') this.#answer(request, socket)
@@ -64,5 +65,16 @@ export class UpgradeGate {
     }
     socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]))
     this.#app.server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket)
+  }
+}
+
+/** Makes one spelling of those that the app's router takes for the same path. */
+function spellingOf (app: FastifyInstance): (path: string) => string {
+  const { initialConfig } = app
+  const { ignoreTrailingSlash, ignoreDuplicateSlashes, caseSensitive } = { ...initialConfig, ...('routerOptions' in initialConfig && initialConfig.routerOptions) } as typeof initialConfig
+  return path => {
+    if (ignoreDuplicateSlashes === true) path = path.replace(/\/{2,}/g, '/')
+    if (ignoreTrailingSlash === true && path.length > 1 && path.endsWith('/')) path = path.slice(0, -1)
+    return caseSensitive === false ? path.toLowerCase() : path
   }
 }

@@ -8,6 +8,7 @@ import { etag, isKnown, readConditions } from './etag.ts'
 import { listJson, readListRequest } from './list.ts'
 import { problemHandler } from './problem.ts'
 import { routeSchemas } from './schemas.ts'
+import { closeAfter, isUpgrade } from './upgrade.ts'
 
 export interface ResourceRoutesOptions {
   /** Where the collection is, `/people`. */
@@ -31,7 +32,7 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
   app.setErrorHandler(problemHandler)
   app.addHook('onRequest', (request, reply, done) => {
     if (!isUpgrade(request.raw)) return done()
-    reply.header('Connection', 'close')
+    closeAfter(reply)
     done(new ChangeStreamError('upgrade-refused', `${request.url} does not upgrade; the stream of changes does`))
   })
 
@@ -102,8 +103,4 @@ function bodyWithoutId (body: unknown, at = ''): Identified {
 function locationOf (url: string, id: string): string {
   const [path = ''] = url.split('?', 1)
   return `${path.endsWith('/') ? path.slice(0, -1) : path}/${id}`
-}
-
-function isUpgrade (raw: object): boolean {
-  return 'upgrade' in raw && raw.upgrade === true
 }

@@ -16,6 +16,7 @@ import { Connections } from './connections.ts'
 import { MessageOutlet, ResponseOutlet, SocketOutlet } from './outlets.ts'
 import { problemHandler } from './problem.ts'
 import { type StreamRequest, readStreamRequest } from './stream-request.ts'
+import { isUpgrade } from './upgrade.ts'
 
 export interface UpdatesRouteOptions {
   /** Where the stream is, `/updates`. */
@@ -48,6 +49,9 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
   const openings = new WeakMap<IncomingMessage, Opening>()
   const readers: Readonly<Record<'text' | 'json' | 'sse', Reader>> = { text: textReader(noun), json: jsonReader, sse: sseReader }
 
+  app.addHook('onResponse', async ({ raw }) => {
+    if (isUpgrade(raw)) raw.socket.destroySoon() // it was answered, so it was refused
+  })
   app.route({
     method: 'GET',
     url: path,
@@ -113,6 +117,7 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     const subscription = subscribe(outlet, opening)
     webSocket[subscriptionKey] = subscription
     connections.add(webSocket)
+    app.websocketServer.clients?.delete(webSocket) // an app that closes all its sockets must leave the goodbye to us
     webSocket.removeAllListeners('error')
     webSocket.on('error', onError).on('message', opening.asked.reader === 'json' ? onJson : onText).on('pong', onPong).on('close', onClose)
     if (real) {

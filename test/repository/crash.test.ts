@@ -28,9 +28,9 @@ t.test('a server killed in the middle of concurrent writes has kept every write 
   let answers = 0
   for (let round = 0; round < rounds; round++) {
     const { child, url } = await serve(file)
-    let alive = true
+    const killed = new AbortController()
     const write = async (writer: number): Promise<void> => {
-      for (let age = 0; alive; age++) {
+      for (let age = 0; !killed.signal.aborted; age++) {
         const created = await request<PersonRecord>(url, 'POST', { ...ada, age, job: `writer ${writer}` })
         answers++
         const { id } = created.body
@@ -50,7 +50,7 @@ t.test('a server killed in the middle of concurrent writes has kept every write 
     const writing = Array.from({ length: writers }, (_, writer) => write(writer).catch(() => {}))
     await new Promise(resolve => setTimeout(resolve, 300 + Math.random() * 300))
     child.kill('SIGKILL')
-    alive = false
+    killed.abort()
     await Promise.all([once(child, 'exit'), ...writing])
 
     const resource = new Resource({ name: 'people', noun: 'person', schema: Person })

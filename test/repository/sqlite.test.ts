@@ -85,7 +85,7 @@ t.test('what another process writes is streamed, in order, with what was there b
     ['save', 'a', undefined, 36], ['save', 'a', 36, 37], ['save', 'a', 37, 38], ['save', 'a', 38, 39],
     ['delete', 'a', 39, false], ['save', 'b', undefined, 39], ['delete', 'b', 39, false], ['save', 'a', undefined, 40]
   ])
-  connection.exec(`INSERT INTO people (id, record) VALUES ('c', '{\n  "id": "c",\r\n  "age": 1\n}')`)
+  connection.exec('INSERT INTO people (id, record) VALUES (\'c\', \'{\n  "id": "c",\r\n  "age": 1\n}\')')
   await until(() => told.length === 9, 'the poll')
   t.equal((await people.get('c'))?.json, '{"id":"c","age":1}', 'on one line, whatever it was')
   t.equal((await people.log.changes(8, 1)).entries[0]?.json, '{"id":"c","age":1}')
