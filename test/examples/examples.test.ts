@@ -1,0 +1,121 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { type Person, ada, build, grace, listen, request, until } from '../helper.ts'
+
+const run = promisify(execFile)
+const root = resolve(import.meta.dirname, '../..')
+const example = (name: string): string => join(root, 'examples', name)
+const tsx = `--import=${import.meta.resolve('tsx')}`
+
+/** A child that is stopped with the test, and the lines that it prints. */
+function start (t: Test, args: string[], options: { cwd?: string, env?: Record<string, string> } = {}): { child: ChildProcess, lines: string[] } {
+  const child = spawn(process.execPath, [tsx, '--no-warnings', ...args], { cwd: options.cwd ?? root, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const lines: string[] = []
+  createInterface(child.stdout).on('line', line => lines.push(line))
+  return { child, lines }
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address ? address.port : 0
+}
+
+/** Runs `follow` of an example in a process of its own, whose map must come to equal the server's list. */
+function following (t: Test, name: string, address: string): { follows: (origin: string) => Promise<void> } {
+  const script = `
+    import { EventSource } from ${JSON.stringify(import.meta.resolve('eventsource'))}
+    globalThis.EventSource = EventSource // Node's own gives up where browsers try again
+    import { follow } from ${JSON.stringify(example(name))}
+    const people = new Map()
+    follow(${JSON.stringify(address)}, people)
+    setInterval(() => console.log(JSON.stringify([...people.values()])), 20)`
+  const { lines } = start(t, ['--experimental-websocket', '--input-type=module', '-e', script])
+  return {
+    follows: async origin => {
+      const { body } = await request<Person[]>(`${origin}/people?limit=1000`, 'GET', undefined, { connection: 'close' })
+      await until(() => {
+        const people = JSON.parse(lines.at(-1) ?? '[]') as Person[]
+        return JSON.stringify(people.sort((a, b) => a.id < b.id ? -1 : 1)) === JSON.stringify(body)
+      }, `what ${name} holds to be what the server has`)
+      t.ok(body.length > 0)
+    }
+  }
+}
+
+t.test('the examples fit the published types, under strict and with every library checked', { timeout: 120_000 }, async t => {
+  const { stdout } = await run('npx', ['tsc', '-p', 'examples'], { cwd: root }).catch((error: { stdout: string }) => error)
+  t.equal(stdout, '')
+})
+
+t.test('server.ts adds people on SQLite to an app, and is followed by client.ts and events.ts through a restart', { timeout: 60_000 }, async t => {
+  const port = await freePort()
+  const origin = `http://127.0.0.1:${port}`
+  const cwd = t.testdir()
+  const serve = async (): Promise<ReturnType<typeof start>> => {
+    const started = start(t, [example('server.ts')], { cwd, env: { PORT: String(port) } })
+    await until(() => started.lines.some(line => line.includes('Server listening')), 'the server to listen')
+    return started
+  }
+  const first = await serve()
+  t.same((await request(origin)).body, { hello: 'world' })
+  const { body: one } = await request<Person>(`${origin}/people`, 'POST', ada)
+  await until(() => first.lines.some(line => line.includes('a person has changed') && line.includes(one.id)), 'the change to be logged')
+  const followers = ['client.ts', 'events.ts'].map(name => following(t, name, name === 'client.ts' ? `ws://127.0.0.1:${port}/updates` : `${origin}/updates`))
+  for (const { follows } of followers) await follows(origin)
+  const { body: two } = await request<Person>(`${origin}/people`, 'POST', grace)
+  await request(`${origin}/people/${one.id}`, 'PATCH', { age: 37 })
+  for (const { follows } of followers) await follows(origin)
+
+  first.child.kill('SIGTERM')
+  const [code] = await once(first.child, 'exit') as [number]
+  t.equal(code, 0)
+  await serve()
+  await request(`${origin}/people/${one.id}`, 'DELETE')
+  await request(`${origin}/people/${two.id}`, 'PATCH', { age: 80 })
+  for (const { follows } of followers) await follows(origin)
+})
+
+t.test('client.ts starts again where its cursor is of a log that is gone', async t => {
+  const app = await build(t)
+  const origin = await listen(app)
+  await app.changeStreams.people.create(ada)
+  const { follows } = following(t, 'client.ts', `${origin.replace('http', 'ws')}/updates`)
+  await follows(origin)
+  const { port } = new URL(origin)
+  await app.close()
+  const other = await build(t)
+  await other.changeStreams.people.create(grace)
+  await other.listen({ port: Number(port), host: '127.0.0.1' })
+  await follows(origin)
+})
+
+t.test('orders.ts writes two resources and hears of it', async t => {
+  const { stdout } = await run(process.execPath, [tsx, example('orders.ts')], { cwd: root })
+  t.equal(stdout, 'Ada has paid 9.5\n')
+})
+
+t.test('feed.sh prints each change once, however often it is run', async t => {
+  const app = await build(t)
+  const origin = await listen(app)
+  const { people } = app.changeStreams
+  const cwd = t.testdir()
+  const feed = async (): Promise<string[]> => {
+    const { stdout } = await run('sh', [example('feed.sh'), `${origin}/updates`], { cwd, maxBuffer: 2 ** 24 })
+    return stdout.trim().split('\n').flatMap(line => (JSON.parse(line) as { changes: { id: string }[] }).changes.map(change => change.id))
+  }
+  const saved = await people.createAll(Array.from({ length: 1500 }, () => ({ ...ada, job: '"more":false} \\n' })))
+  t.same(await feed(), saved.map(({ id }) => id))
+  t.same(await feed(), [])
+  const one = await people.create(grace)
+  t.same(await feed(), [one.id])
+})
