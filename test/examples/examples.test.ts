@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { type Person, ada, build, grace, listen, request, until } from '../helper.ts'
+import { type Person, ada, build, connect, grace, listen, refusedUpgrade, request, until } from '../helper.ts'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '../..')
@@ -57,16 +57,18 @@ t.test('the examples fit the published types, under strict and with every librar
   t.equal(stdout, '')
 })
 
+/** Runs an example that listens until the test ends, or is killed. */
+async function serve (t: Test, name: string, port: number, cwd = t.testdir()): Promise<{ child: ChildProcess, lines: string[] }> {
+  const started = start(t, [example(name)], { cwd, env: { PORT: String(port) } })
+  await until(async () => await fetch(`http://127.0.0.1:${port}`).then(() => true, () => false), 'the server to listen')
+  return started
+}
+
 t.test('server.ts adds people on SQLite to an app, and is followed by client.ts and events.ts through a restart', { timeout: 60_000 }, async t => {
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
   const cwd = t.testdir()
-  const serve = async (): Promise<ReturnType<typeof start>> => {
-    const started = start(t, [example('server.ts')], { cwd, env: { PORT: String(port) } })
-    await until(() => started.lines.some(line => line.includes('Server listening')), 'the server to listen')
-    return started
-  }
-  const first = await serve()
+  const first = await serve(t, 'server.ts', port, cwd)
   t.same((await request(origin)).body, { hello: 'world' })
   const { body: one } = await request<Person>(`${origin}/people`, 'POST', ada)
   await until(() => first.lines.some(line => line.includes('a person has changed') && line.includes(one.id)), 'the change to be logged')
@@ -79,7 +81,7 @@ t.test('server.ts adds people on SQLite to an app, and is followed by client.ts 
   first.child.kill('SIGTERM')
   const [code] = await once(first.child, 'exit') as [number]
   t.equal(code, 0)
-  await serve()
+  await serve(t, 'server.ts', port, cwd)
   await request(`${origin}/people/${one.id}`, 'DELETE')
   await request(`${origin}/people/${two.id}`, 'PATCH', { age: 80 })
   for (const { follows } of followers) await follows(origin)
@@ -97,6 +99,19 @@ t.test('client.ts starts again where its cursor is of a log that is gone', async
   await other.changeStreams.people.create(grace)
   await other.listen({ port: Number(port), host: '127.0.0.1' })
   await follows(origin)
+})
+
+t.test('auth.ts lets nobody at REST or the stream without the token', { timeout: 60_000 }, async t => {
+  const port = await freePort()
+  const origin = `http://127.0.0.1:${port}`
+  await serve(t, 'auth.ts', port)
+  t.equal((await request(`${origin}/people`)).status, 401)
+  t.equal((await request(`${origin}/updates`)).status, 401)
+  t.equal((await refusedUpgrade(`${origin}/updates`)).status, 401)
+  t.equal((await request(`${origin}/people`, 'GET', undefined, { authorization: 'Bearer secret' })).status, 200)
+  const inbox = await connect(t, `${origin}/updates`, undefined, { headers: { cookie: 'token=secret' } })
+  await request(`${origin}/people`, 'POST', ada, { authorization: 'Bearer secret' })
+  t.match(await inbox.next(), /^Saved person/)
 })
 
 t.test('orders.ts writes two resources and hears of it', async t => {
