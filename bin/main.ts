@@ -7,14 +7,22 @@ import { sqlite } from '../repository/sqlite.ts'
 import { type Settings, help, readSettings } from './settings.ts'
 
 const closeWithin = 10_000 // milliseconds
+const ends = ['SIGINT', 'SIGTERM'] as const
 
 async function serve ({ port, host, database, logLevel }: Settings): Promise<void> {
   const quiet = { disableRequestLogging: true } // a line for each request would cost more than the request
   const app = Fastify({ logger: { level: logLevel }, ...('LogController' in Fastify ? { logController: new Fastify.LogController(quiet) } : quiet) })
-  closeWithGrace({ delay: closeWithin, logger: app.log }, async ({ err }) => {
+  const { close } = closeWithGrace({ delay: closeWithin, logger: app.log, skip: [...ends] }, async ({ err }) => {
     if (err) app.log.fatal({ err }, 'the server failed')
     await app.close()
   })
+  let closing = false
+  for (const signal of ends) {
+    process.on(signal, () => {
+      if (!closing) close()
+      closing = true // a terminal's Ctrl-C comes twice under `npm start`: once to each process, and once more from npm
+    })
+  }
   await app.register(changeStream, { repository: database === ':memory:' ? memory() : sqlite({ file: database }) })
   await app.listen({ port, host })
   console.log(welcome(app.listeningOrigin, database))

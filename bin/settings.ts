@@ -25,7 +25,7 @@ const names: Readonly<Record<Name, { flag: string, variable: string, help: strin
   logLevel: { flag: 'log-level', variable: 'LOG_LEVEL', help: properties.logLevel.enum.join(', ') }
 }
 
-const validate = new Ajv({ coerceTypes: true, useDefaults: true }).compile<Settings>({ type: 'object', properties })
+const validate = new Ajv({ useDefaults: true }).compile<Settings>({ type: 'object', properties })
 
 export const help = `Serves people at /people and the stream of their changes at /updates.
 
@@ -54,7 +54,7 @@ export function readSettings (args: readonly string[], env: Readonly<Record<stri
   for (const [name, { flag, variable }] of Object.entries(names)) {
     const value = flags[flag] ?? (env[variable] === '' ? undefined : env[variable])
     if (value === undefined) continue
-    settings[name] = value
+    settings[name] = name === 'port' && typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value
     source[name] = flags[flag] === undefined ? variable : `--${flag}`
   }
   const given = { ...settings }
