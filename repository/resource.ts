@@ -141,8 +141,9 @@ function pointerPart (name: unknown): string {
   return String(name).replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
-/** Not every store can keep U+0000, or a surrogate without its other half. */
+/** Not every store can keep U+0000, or a surrogate without its other half, and JSON can't keep what `1e400` is read as. */
 function isStorable (value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value)
   if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
   if (typeof value !== 'object' || value === null) return true
   for (const key in value) if (!isStorable(key) || !isStorable((value as JsonSchema)[key])) return false
@@ -151,6 +152,7 @@ function isStorable (value: unknown): boolean {
 
 function unstorable (value: unknown, path: string): BodyError[] {
   if (isStorable(value)) return []
+  if (typeof value === 'number') return [{ path, message: 'must be a number that can be held' }]
   if (typeof value !== 'object' || value === null) return [{ path, message: 'must be Unicode text without U+0000' }]
   return Object.entries(value).flatMap(([key, item]) => {
     const at = `${path}/${pointerPart(key)}`

@@ -271,7 +271,7 @@ for (const [name, store] of Object.entries(stores)) {
       t.same((await request(`${url}/${body.id}`)).body, { id: body.id, ...note })
       t.same((await request(`${url}/${body.id}`, 'PATCH', { at: { lat: 1 }, tags: null })).status, 400)
       t.same((await request<{ at: object }>(`${url}/${body.id}`, 'PATCH', { at: { lat: 1 }, any: null })).body, { id: body.id, title: note.title, tags: note.tags, at: { lat: 1, name: null }, due: note.due })
-      for (const [bad, path] of [[{ due: 'tomorrow' }, '/due'], [{ at: { lat: 1, name: 'x', lon: 2 } }, '/at/lon'], [{ tags: [1] }, '/tags/0']] as const) {
+      for (const [bad, path] of [[{ due: 'tomorrow' }, '/due'], [{ at: { lat: 1, name: 'x', lon: 2 } }, '/at/lon'], [{ tags: [1] }, '/tags/0'], ['{"any":{"deep":[1e400]}}', '/any/deep/0']] as const) {
         const answer = await request<Problem>(`${url}/${body.id}`, 'PATCH', bad)
         t.equal(answer.status, 400)
         t.equal(answer.body.errors?.[0]?.path, path)
