@@ -1,0 +1,14 @@
+import { Type } from '@sinclair/typebox'
+
+/** What every peer keeps. */
+export const Person = Type.Object({
+  firstName: Type.String({ minLength: 1 }),
+  lastName: Type.String({ minLength: 1 }),
+  age: Type.Integer({ minimum: 0 }),
+  job: Type.String({ minLength: 1 })
+}, { additionalProperties: false })
+
+/** Tells the runner where the server listens. */
+export function announce (server) {
+  console.log(server.address().port)
+}
