@@ -7,7 +7,7 @@ import { jsonSchemas, serverMessages, whereLimits } from '../../protocol/index.t
 import { Properties } from '../../protocol/properties.ts'
 import { parseWhere } from '../../protocol/where.ts'
 import { Dialogue } from './dialogue.ts'
-import { blocksOf, read, rowsOf } from './pages.ts'
+import { blocksOf, pages, read, rowsOf } from './pages.ts'
 
 const page = 'PROTOCOL.md'
 const dialogues = blocksOf(page).filter(({ language }) => language === 'dialogue')
@@ -31,6 +31,7 @@ t.test('every message in it fits its published schema, and every kind of message
   t.same(new Set(sent.flatMap(({ type }) => type ?? [])), new Set(Object.keys(serverMessages)))
   const received = linesBy('> ').filter(line => line.startsWith('{')).map(line => JSON.parse(line) as { type: string })
   t.same(new Set(received.map(({ type }) => type)), new Set(['filter', 'stop', 'sing']))
+  received.push(...pages.flatMap(blocksOf).filter(({ language, file }) => language === 'json' && file === undefined).map(({ text }) => JSON.parse(text) as { type: string }))
   for (const message of received) t.equal(fits['ClientMessage']?.(message), message.type !== 'sing', JSON.stringify(message))
 })
 
