@@ -5,6 +5,7 @@ import fastifyPlugin from 'fastify-plugin'
 import { Repository } from '../repository/repository.ts'
 import { resourceRoutes } from '../routes/resource.ts'
 import { updatesRoute } from '../routes/updates.ts'
+import { Gate } from '../stream/gate.ts'
 import { Hub } from '../stream/hub.ts'
 import { type ChangeStreamOptions, type Person, type ReadOptions, readOptions } from './options.ts'
 import { upgradeGate } from './upgrade.ts'
@@ -35,6 +36,9 @@ declare module 'fastify' {
   }
 }
 
+/** Frames are deflated for many at once: what one socket has got before can't be built upon (RFC 7692, 7.1.1). */
+const deflate = { serverNoContextTakeover: true, clientNoContextTakeover: true } as const
+
 /** How long a stream's peers have to close their ends when the app closes, milliseconds. */
 const closeGrace = 1000
 /** After a shutdown subscribers come back spread over this time, milliseconds. */
@@ -50,8 +54,9 @@ async function changeStream (app: FastifyInstance, options: ChangeStreamOptions)
   if (!Object.hasOwn(app, 'changeStreams')) app.decorate('changeStreams', { ...app.changeStreams }) // what a parent has is seen, and left alone
   if (resource.name in app.changeStreams) throw new TypeError(`fastify-change-stream: resource "${resource.name}" is registered already`)
   const report = (error: unknown): void => app.log.error({ err: error }, `the change stream of ${resource.name} failed`)
-  const repository = new Repository(resource, await settings.repository(resource), report)
-  const hub = new Hub(repository.log, settings, report)
+  const gate = new Gate(settings)
+  const repository = new Repository(resource, await settings.repository(resource), report, () => gate.pass())
+  const hub = new Hub(repository.log, settings, gate, report)
   repository.on('committed', entries => hub.append(entries)).on('reset', () => hub.reset())
   Object.assign(app.changeStreams, { [resource.name]: repository })
   app.addHook('onClose', () => repository.close())
@@ -60,12 +65,12 @@ async function changeStream (app: FastifyInstance, options: ChangeStreamOptions)
 
 /** The routes, in a scope of their own: what they need of Fastify is set there and nowhere else. */
 async function serve (scope: FastifyInstance, repository: Repository, hub: Hub, settings: ReadOptions): Promise<void> {
-  const { resource, path, updatesPath, maxBatch, maxMessage } = settings
+  const { resource, path, updatesPath, maxBatch, maxMessage, highWaterMark, compression } = settings
   const shared = scope.hasDecorator('websocketServer')
   if (!shared) {
     const server = upgradeGate(scope).open(scope.prefix + updatesPath)
     await scope.register(websocket, {
-      options: { server: server as never, maxPayload: maxMessage, perMessageDeflate: false, clientTracking: false },
+      options: { server: server as never, maxPayload: maxMessage, perMessageDeflate: compression && deflate, clientTracking: false },
       errorHandler: (error, socket) => {
         scope.log.error({ err: error }, 'a stream could not be opened')
         socket.terminate()
@@ -73,9 +78,9 @@ async function serve (scope: FastifyInstance, repository: Repository, hub: Hub, 
       preClose: done => done()
     })
   }
-  const connections = updatesRoute(scope, hub, { path: updatesPath, noun: resource.noun, properties: resource.properties, maxMessage })
+  const connections = updatesRoute(scope, hub, { path: updatesPath, noun: resource.noun, properties: resource.properties, maxMessage, highWaterMark, compression })
   scope.addHook('preClose', async () => {
-    hub.close(Math.round(Math.random() * returnWithin))
+    hub.close(returnWithin)
     await connections.end(closeGrace)
   })
   scope.register(async rest => resourceRoutes(rest, repository, { path, maxBatch }))

@@ -28,7 +28,13 @@ const Settings = Type.Object({
   tailSize: bytes('How much of the newest changes is kept in memory, once for all subscribers'),
   cacheSize: bytes('How much of what subscribers catching up have read of the log is kept for others'),
   ringSize: bytes('How much of what the subscribers of one filter are told is kept for those a little behind'),
-  slice: milliseconds('The longest that the stream\'s work holds the event loop at a time')
+  highWaterMark: bytes('How much may wait in one socket before it is not written to'),
+  compression: Type.Optional(Type.Boolean({ description: 'Whether to send deflated frames to clients that take them' })),
+  slice: milliseconds('The longest that the stream\'s work holds the event loop at a time'),
+  rest: milliseconds('The longest that other work goes before the stream\'s, when there is much of both'),
+  backlog: bytes('How much subscribers at the live end may have to wait for before writes are held back'),
+  overloadWait: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1, description: 'The longest that a write is held back' })),
+  overload: Type.Optional(Type.Union([Type.Literal('write'), Type.Literal('refuse')], { description: 'What becomes of a write that has been held back that long' }))
 }, { additionalProperties: false })
 
 const ResourceSettings = Type.Object({
@@ -45,7 +51,13 @@ const defaults = {
   tailSize: 1_048_576,
   cacheSize: 8_388_608,
   ringSize: 1_048_576,
-  slice: 5
+  highWaterMark: 16_384,
+  compression: false,
+  slice: 5,
+  rest: 25,
+  backlog: 49_152,
+  overloadWait: 1000,
+  overload: 'write'
 } as const
 
 export interface ChangeStreamOptions extends Static<typeof Settings> {

@@ -18,6 +18,7 @@ export const problems = {
   'unsupported-media-type': { title: 'The media type is not supported', status: 415 },
   'too-many': { title: 'Too many', status: 429, close: 4429 },
   internal: { title: 'The server failed', status: 500, close: 1011 },
+  overloaded: { title: 'More is written than can be streamed', status: 503 },
   unavailable: { title: 'The store is not available', status: 503, close: 1011 }
 } as const satisfies Record<string, { title: string, status: number, close?: number }>
 

@@ -77,14 +77,19 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   readonly resource: Resource<S>
   readonly #store: Store
   readonly #onError: (error: unknown) => void
+  readonly #admit: () => Promise<void> | null
 
-  /** @param onError hears of what fails where no caller waits: a poll of the database, a listener that throws */
-  constructor (resource: Resource<S>, store: Store, onError: (error: unknown) => void) {
+  /**
+   * @param onError hears of what fails where no caller waits: a poll of the database, a listener that throws
+   * @param admit is asked before each write, and may hold it back or refuse it
+   */
+  constructor (resource: Resource<S>, store: Store, onError: (error: unknown) => void, admit: () => Promise<void> | null = () => null) {
     super()
     this.setMaxListeners(0)
     this.resource = resource
     this.#store = store
     this.#onError = onError
+    this.#admit = admit
     store.listen({ committed: entries => this.#announce(entries), reset: () => this.emit('reset'), failed: onError })
   }
 
@@ -103,7 +108,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   async createAll (bodies: readonly Body<S>[]): Promise<Saved<S>[]> {
     const errors: BodyError[] = bodies.flatMap((body, index) => this.resource.errors(body, `/${index}`))
     if (errors.length > 0) throw invalidBody(errors)
-    const outcomes = await this.#store.write(bodies.map(body => this.#creation(body)))
+    const outcomes = await this.#write(bodies.map(body => this.#creation(body)))
     return outcomes.map(outcome => this.#saved(outcome))
   }
 
@@ -134,7 +139,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
 
   /** Deletes a record. */
   async delete (id: string, conditions: Conditions = {}): Promise<{ readonly id: string, readonly cursor: string }> {
-    const [outcome] = await this.#store.write([{
+    const [outcome] = await this.#write([{
       id: id.toLowerCase(),
       decide: current => {
         this.#required(id, current, conditions)
@@ -194,8 +199,13 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     return current
   }
 
+  #write (mutations: readonly Mutation[]): Promise<Outcome[]> {
+    const admitted = this.#admit()
+    return admitted === null ? this.#store.write(mutations) : admitted.then(() => this.#store.write(mutations))
+  }
+
   async #writeOne (mutation: Mutation): Promise<Saved<S>> {
-    const [outcome] = await this.#store.write([mutation])
+    const [outcome] = await this.#write([mutation])
     return this.#saved(outcome)
   }
 

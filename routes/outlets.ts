@@ -11,14 +11,17 @@ const mostBuffered = 65_536
 export class SocketOutlet implements Outlet {
   readonly #webSocket: WebSocket
   readonly #socket: Socket
+  readonly #highWaterMark: number
 
-  constructor (webSocket: WebSocket, socket: Socket) {
+  /** @param highWaterMark bytes; a socket's own goes before a smaller one, as it decides when the socket says that it has drained */
+  constructor (webSocket: WebSocket, socket: Socket, highWaterMark: number) {
     this.#webSocket = webSocket
     this.#socket = socket
+    this.#highWaterMark = Math.max(highWaterMark, socket.writableHighWaterMark)
   }
 
   get blocked (): boolean {
-    return this.#socket.writableLength > 0 && this.#socket.writableNeedDrain
+    return this.#socket.writableLength >= this.#highWaterMark
   }
 
   write (bytes: Buffer): void {

@@ -9,7 +9,7 @@ import type { Properties } from '../protocol/properties.ts'
 import type { Outlet } from '../stream/connection.ts'
 import { readFeed } from '../stream/feed.ts'
 import type { Hub } from '../stream/hub.ts'
-import { type Reader, jsonReader, sseReader, textReader } from '../stream/reader.ts'
+import { type Framing, type Reader, jsonReader, sseReader, textReader } from '../stream/reader.ts'
 import { Subscription } from '../stream/subscription.ts'
 import { obeyJson, obeyText } from './commands.ts'
 import { Connections } from './connections.ts'
@@ -25,6 +25,10 @@ export interface UpdatesRouteOptions {
   readonly properties: Properties
   /** The largest message that a client may send, bytes. */
   readonly maxMessage: number
+  /** How many bytes may wait in one socket before it is not written to. */
+  readonly highWaterMark: number
+  /** Whether to send deflated frames to clients that take them. */
+  readonly compression: boolean
 }
 
 /** A request that has been checked: where it starts, or why it can't start where it wants. */
@@ -44,14 +48,23 @@ interface Attached { [subscriptionKey]?: Subscription }
  * The stream of a resource's changes: one address, four ways to read it (contract §3).
  * @returns its connections
  */
-export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, properties, maxMessage }: UpdatesRouteOptions): Connections {
+export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, properties, maxMessage, highWaterMark, compression }: UpdatesRouteOptions): Connections {
   const connections = new Connections()
   const openings = new WeakMap<IncomingMessage, Opening>()
-  const readers: Readonly<Record<'text' | 'json' | 'sse', Reader>> = { text: textReader(noun), json: jsonReader, sse: sseReader }
+  const deflating = new WeakSet<IncomingMessage>()
+  const readers: Readonly<Record<'text' | 'json', Readonly<Record<Framing, Reader>>>> = {
+    text: { plain: textReader(noun), deflated: textReader(noun, 'deflated') },
+    json: { plain: jsonReader(), deflated: jsonReader('deflated') }
+  }
 
   app.addHook('onResponse', async ({ raw }) => {
     if (isUpgrade(raw)) raw.socket.destroySoon() // it was answered, so it was refused
   })
+  if (compression) {
+    app.websocketServer.on('headers', (headers, request) => {
+      if (headers.some(agreesToDeflate)) deflating.add(request)
+    })
+  }
   app.route({
     method: 'GET',
     url: path,
@@ -96,7 +109,7 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     const response = reply.hijack().raw
     for (const [name, value] of headers) if (value !== undefined) response.setHeader(name, value)
     response.flushHeaders()
-    const subscription = subscribe(new ResponseOutlet(response), opening)
+    const subscription = subscribe(new ResponseOutlet(response), sseReader, opening)
     connections.add(response)
     response.on('drain', () => subscription.drained()).on('close', () => {
       connections.delete(response)
@@ -113,13 +126,14 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     openings.delete(request.raw)
     const socket: (Socket & Attached) | undefined = request.raw.socket
     const real = socket instanceof Socket
-    const outlet = real ? new SocketOutlet(webSocket, socket) : new MessageOutlet(webSocket, () => webSocket[subscriptionKey]?.drained())
-    const subscription = subscribe(outlet, opening)
+    const outlet = real ? new SocketOutlet(webSocket, socket, highWaterMark) : new MessageOutlet(webSocket, () => webSocket[subscriptionKey]?.drained())
+    const { reader } = opening.asked
+    const subscription = subscribe(outlet, readers[reader === 'text' ? 'text' : 'json'][real && deflating.has(request.raw) ? 'deflated' : 'plain'], opening)
     webSocket[subscriptionKey] = subscription
     connections.add(webSocket)
     app.websocketServer.clients?.delete(webSocket) // an app that closes all its sockets must leave the goodbye to us
     webSocket.removeAllListeners('error')
-    webSocket.on('error', onError).on('message', opening.asked.reader === 'json' ? onJson : onText).on('pong', onPong).on('close', onClose)
+    webSocket.on('error', onError).on('message', reader === 'text' ? onText : onJson).on('pong', onPong).on('close', onClose)
     if (real) {
       socket[subscriptionKey] = subscription
       socket.on('drain', onDrain)
@@ -128,9 +142,8 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     start(subscription, opening)
   }
 
-  function subscribe (outlet: Outlet, { asked }: Opening): Subscription {
-    const { reader, filter, snapshot } = asked
-    return new Subscription(hub, outlet, { reader: readers[reader === 'feed' ? 'json' : reader], filter, view: snapshot })
+  function subscribe (outlet: Outlet, reader: Reader, { asked: { filter, snapshot } }: Opening): Subscription {
+    return new Subscription(hub, outlet, { reader, filter, view: snapshot })
   }
 
   function start (subscription: Subscription, { asked, position, gone }: Opening): void {
@@ -175,6 +188,11 @@ function onPong (this: WebSocket & Attached): void {
 
 function onDrain (this: Socket & Attached): void {
   this[subscriptionKey]?.drained()
+}
+
+/** Whether a header of the handshake's answer says that frames may be deflated, with a window of full size (RFC 7692, 7.1.2.1). */
+function agreesToDeflate (header: string): boolean {
+  return /^sec-websocket-extensions:.*permessage-deflate/i.test(header) && !/server_max_window_bits=([89]|1[0-4])\b/.test(header)
 }
 
 /** Lets go of what the handshake brought: the response, and with it the request and all that Fastify made for them. */

@@ -4,6 +4,8 @@ import type { FilterClass, Member } from './filter-class.ts'
 import type { Hub } from './hub.ts'
 import { jsonReader } from './reader.ts'
 
+const reader = jsonReader()
+
 export interface FeedRequest {
   readonly filter: Filter
   /** Starts behind this position. */
@@ -21,7 +23,7 @@ export interface FeedRequest {
  * @throws {ChangeStreamError} `gone`
  */
 export async function readFeed (hub: Hub, { filter, position, limit, wait, signal }: FeedRequest): Promise<string> {
-  const filterClass = hub.classOf(filter, jsonReader)
+  const filterClass = hub.classOf(filter, reader)
   const deadline = performance.now() + wait
   const changes: Buffer[] = []
   try {

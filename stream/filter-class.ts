@@ -45,6 +45,11 @@ export class FilterClass {
   #behind = 0
   /** Whose turn it is: always going round, nobody is always last. */
   #next = 0
+  /** How many members have their turn yet in the pass that is on. */
+  #turns = 0
+  /** Bytes taken before the pass that is on began, and since. */
+  #owed = 0
+  #fresh = 0
 
   constructor (key: string, filter: Filter, reader: Reader, { epoch, position, ringSize }: { epoch: string, position: number, ringSize: number }) {
     this.key = key
@@ -77,6 +82,7 @@ export class FilterClass {
     this.#batches.clear()
     this.#end = fragment.position
     this.#behind = this.#members.length
+    if (this.#behind > 0) this.#fresh += fragment.bytes.length
     return this.#behind > 0
   }
 
@@ -91,17 +97,34 @@ export class FilterClass {
     this.#take(member)
   }
 
-  /** Writes to the members that are behind, until all are at the end or the time is over; says whether all are. */
+  /** The most bytes that a member waits for. */
+  get backlog (): number {
+    return this.#behind > 0 ? this.#owed + this.#fresh : 0
+  }
+
+  /** Gives every member its turn in the pass that begins. */
+  beginPass (): void {
+    this.#turns = this.#members.length
+    this.#owed += this.#fresh
+    this.#fresh = 0
+  }
+
+  /** Writes to the members that are behind and have their turn yet, until the time is over; says whether all have had it. */
   flush (deadline: number): boolean {
     let looked = 0
-    while (this.#behind > 0) {
+    while (this.#behind > 0 && this.#turns > 0) {
+      this.#turns--
       if (this.#next >= this.#members.length) this.#next = 0
       const member = this.#members[this.#next++]
       if (!member || member.position >= this.#end) continue
       this.#behind--
       if (!member.deliver()) this.#take(member)
-      if (++looked % membersPerLook === 0 && this.#behind > 0 && performance.now() > deadline) return false
+      if (++looked % membersPerLook === 0 && performance.now() > deadline) break
     }
+    if (this.#behind > 0 && this.#turns > 0) return false
+    this.#owed = 0
+    if (this.#behind > 0) return true
+    this.#fresh = 0
     this.#batches.clear()
     if (this.lagging === 0) this.#ring.clear(this.#end)
     return true

@@ -7,13 +7,17 @@ import { ClassIndex } from './class-index.ts'
 import { beatsPerHeartbeat } from './connection.ts'
 import { EncodedChange } from './encoded.ts'
 import { FilterClass } from './filter-class.ts'
+import { Gate, type GateSettings } from './gate.ts'
+import { Pace } from './pace.ts'
 import { Pacer } from './pacer.ts'
 import { Pages, assertReaches } from './pages.ts'
 import type { Reader } from './reader.ts'
 import { Ring } from './ring.ts'
 import type { Subscription } from './subscription.ts'
 
-export interface HubSettings {
+export interface HubSettings extends GateSettings {
+  /** How much subscribers at the live end may have to wait for before writes are held back, bytes. */
+  readonly backlog: number
   /** Time between two signs of life, milliseconds. */
   readonly heartbeat: number
   /** How much of the log's live end is kept in memory for all, bytes. */
@@ -24,10 +28,15 @@ export interface HubSettings {
   readonly ringSize: number
   /** The longest that the stream's work holds the event loop at a time, milliseconds. */
   readonly slice: number
+  /** The longest that other work goes before a pass over the subscribers, milliseconds. */
+  readonly rest: number
 }
 
 /** Where a subscriber wants to start: a cursor, the oldest change that is kept, or what comes from now on. */
 export type Since = Cursor | 'start' | 'now'
+
+/** How often to look whether the next pass may begin, milliseconds. */
+const tick = 1
 
 /** Changes that a subscriber catching up is given at once from the tail. */
 const tailPage = 256
@@ -40,6 +49,8 @@ const tailPage = 256
 export class Hub {
   readonly log: Log
   readonly settings: HubSettings
+  /** Where writes wait for the stream. */
+  readonly gate: Gate
   readonly #onError: (error: unknown) => void
   readonly #classes = new Map<string, FilterClass>()
   readonly #index = new ClassIndex()
@@ -47,8 +58,11 @@ export class Hub {
   readonly #tail: Ring<EncodedChange>
   readonly #pages: Pages
   readonly #pacer: Pacer
+  readonly #pace: Pace
   /** Classes with members that are behind. */
   readonly #dirty = new Set<FilterClass>()
+  /** Those of them that have yet to be served in the pass that is on. */
+  #pass: FilterClass[] = []
   /** Subscriptions that have something to do by themselves. */
   readonly #waiting = new Set<Subscription>()
   /** The rest of a round of heartbeats. */
@@ -58,13 +72,15 @@ export class Hub {
   #position: number
 
   /** @param onError hears of what fails where no caller waits */
-  constructor (log: Log, settings: HubSettings, onError: (error: unknown) => void) {
+  constructor (log: Log, settings: HubSettings, gate: Gate, onError: (error: unknown) => void) {
     this.log = log
     this.settings = settings
+    this.gate = gate
     this.#onError = onError
     this.#position = log.position
     this.#tail = new Ring(log.position, settings.tailSize, change => change.size)
     this.#pages = new Pages(log, settings.cacheSize)
+    this.#pace = new Pace(settings.rest)
     this.#pacer = new Pacer(settings.slice, deadline => this.#work(deadline))
     this.#heart = setInterval(() => this.#beat(), settings.heartbeat / beatsPerHeartbeat).unref()
   }
@@ -95,7 +111,11 @@ export class Hub {
     for (const entry of entries) {
       const change = new EncodedChange(entry, this.log.epoch)
       this.#tail.push(change)
-      for (const filterClass of this.#index.candidates(entry)) if (filterClass.take(change)) this.#dirty.add(filterClass)
+      for (const filterClass of this.#index.candidates(entry)) {
+        if (!filterClass.take(change)) continue
+        this.#dirty.add(filterClass)
+        if (filterClass.backlog > this.settings.backlog) this.gate.shut()
+      }
     }
     if (this.#dirty.size > 0) this.#pacer.wake()
   }
@@ -170,21 +190,18 @@ export class Hub {
     this.#onError(error)
   }
 
-  /** Says goodbye to every subscriber. `retryAfter`: milliseconds until they may come back. */
-  close (retryAfter: number): void {
+  /** Says goodbye to every subscriber, and asks them to come back spread over `within` milliseconds. */
+  close (within: number): void {
     clearInterval(this.#heart)
     this.#closing.abort()
-    for (const subscription of this.#subscriptions) subscription.sayGoodbye(retryAfter)
+    for (const subscription of this.#subscriptions) subscription.sayGoodbye(Math.round(Math.random() * within))
     this.#pacer.close()
+    this.gate.open()
   }
 
   /** A slice of work; says whether something is left. */
   #work (deadline: number): boolean {
-    for (const filterClass of this.#dirty) {
-      this.#dirty.delete(filterClass)
-      if (!filterClass.flush(deadline)) this.#dirty.add(filterClass) // behind the others
-      if (performance.now() > deadline) return true
-    }
+    if (this.#flush(deadline)) return true
     for (const subscription of this.#waiting) {
       this.#waiting.delete(subscription)
       subscription.step()
@@ -195,7 +212,35 @@ export class Hub {
       if (performance.now() > deadline) return true
     }
     this.#round = undefined
-    return this.#dirty.size > 0 || this.#waiting.size > 0
+    return this.#waiting.size > 0
+  }
+
+  /** A slice of a pass: each class that has something new writes to each of its members once. Says whether the pass goes on. */
+  #flush (deadline: number): boolean {
+    if (this.#pass.length === 0) {
+      if (this.#dirty.size === 0) return false
+      if (!this.gate.isShut && !this.#pace.rested()) {
+        this.#pacer.wakeAfter(tick)
+        return false
+      }
+      this.#pass = [...this.#dirty].reverse()
+      for (const filterClass of this.#pass) filterClass.beginPass()
+      this.#pace.begin()
+    }
+    const start = performance.now()
+    for (let next = this.#pass.at(-1); next; next = this.#pass.at(-1)) {
+      if (next.flush(deadline)) {
+        this.#pass.pop()
+        if (next.backlog === 0) this.#dirty.delete(next)
+      }
+      if (performance.now() > deadline) break
+    }
+    this.#pace.spend(performance.now() - start)
+    if (this.#pass.length > 0) return true
+    this.#pace.end()
+    if (this.gate.isShut && [...this.#dirty].every(({ backlog }) => backlog <= this.settings.backlog)) this.gate.open()
+    if (this.#dirty.size > 0) this.#pacer.wakeAfter(tick)
+    return false
   }
 
   #beat (): void {

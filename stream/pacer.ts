@@ -4,8 +4,9 @@
 export class Pacer {
   readonly #slice: number
   readonly #work: (deadline: number) => boolean
-  /** `due`: a slice comes with the next turn. */
+  /** `due`: a slice comes by itself. */
   #state: 'idle' | 'due' | 'closed' = 'idle'
+  #timer: NodeJS.Timeout | undefined
 
   /**
    * @param slice the longest that `work` should hold the event loop, milliseconds
@@ -16,20 +17,36 @@ export class Pacer {
     this.#work = work
   }
 
-  /** There is work. */
+  /** There is work: a slice of it is done before the present turn of the event loop ends, unless one has been done in it already. */
   wake (): void {
     if (this.#state !== 'idle') return
     this.#state = 'due'
-    setImmediate(() => this.#run())
+    process.nextTick(() => {
+      this.#run()
+      setImmediate(() => this.#turn())
+    })
+  }
+
+  /** There will be work in `delay` milliseconds. */
+  wakeAfter (delay: number): void {
+    if (this.#state === 'closed') return
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.wake()
+    }, delay)
   }
 
   close (): void {
     this.#state = 'closed'
+    clearTimeout(this.#timer)
   }
 
-  #run (): void {
-    if (this.#state === 'closed') return
-    this.#state = 'idle'
-    if (this.#work(performance.now() + this.#slice)) this.wake()
+  #turn (): void {
+    if (this.#run()) setImmediate(() => this.#turn())
+    else if (this.#state === 'due') this.#state = 'idle'
+  }
+
+  #run (): boolean {
+    return this.#state !== 'closed' && this.#work(performance.now() + this.#slice)
   }
 }

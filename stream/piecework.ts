@@ -43,7 +43,7 @@ export function differenceOf (snapshot: Snapshot, reader: Reader, before: Filter
   return {
     snapshot,
     finish,
-    encode: piece => inGroups(piece.flatMap(encodeOne), bytes => bytes.length).map(group => reader.join(group.map(bytes => ({ position, bytes })), epoch))
+    encode: piece => inGroups(piece.flatMap(encodeOne), bytes => bytes.length).map(group => reader.joinForOne(group.map(bytes => ({ position, bytes })), epoch))
   }
 }
 

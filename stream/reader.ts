@@ -1,6 +1,6 @@
 import { formatCursor } from '../protocol/cursor.ts'
 import type { ControlMessage } from '../protocol/messages.ts'
-import { textFrame } from './frame.ts'
+import { deflatedFrame, textFrame } from './frame.ts'
 import { type Told, toldJson } from './told.ts'
 
 /** A change as one reader gets it, encoded once for all who get it so. */
@@ -11,10 +11,12 @@ export interface Fragment {
 
 /** One way to read the stream: how changes and messages become bytes (contract §3.1 to §3.3). */
 export interface Reader {
-  readonly name: 'text' | 'json' | 'sse'
+  readonly name: string
   encode (told: Told, epoch: string): Buffer
   /** The bytes that carry `fragments` to a connection; any number of connections may be sent the same. */
   join (fragments: readonly Fragment[], epoch: string): Buffer
+  /** The same for one connection alone, which is not worth compressing for. */
+  joinForOne (fragments: readonly Fragment[], epoch: string): Buffer
   /** The bytes of a `snapshot` message; `texts` are the records as JSON. */
   records (texts: readonly string[]): Buffer
   /**
@@ -30,14 +32,21 @@ function snapshotJson (texts: readonly string[]): string {
   return `{"type":"snapshot","records":[${texts.join()}]}`
 }
 
+/** How the payloads that many sockets share are framed. */
+export type Framing = 'plain' | 'deflated'
+
+const framings = { plain: textFrame, deflated: deflatedFrame } as const
+
 /** A frame a change: `Saved person [<id>] <record>` (contract §3.1). */
-export function textReader (noun: string): Reader {
+export function textReader (noun: string, framing: Framing = 'plain'): Reader {
+  const frame = framings[framing]
   return {
-    name: 'text',
-    encode: ({ op, id, record }) => textFrame(Buffer.from(
+    name: `text ${framing}`,
+    encode: ({ op, id, record }) => frame(Buffer.from(
       op === 'save' ? `Saved ${noun} [${id}] ${record}` : `${op === 'delete' ? 'Deleted' : 'Left'} ${noun} [${id}]`
     )),
     join: concatenated,
+    joinForOne: concatenated,
     records: () => nothing, // it has no snapshots
     message: message => message.type === 'error' ? textFrame(Buffer.from(`Error [${message.code}] ${message.message}`)) : null
   }
@@ -47,17 +56,23 @@ const changesStart = Buffer.from('{"type":"changes","changes":[')
 const comma = Buffer.from(',')
 
 /** JSON frames; several changes share one (contract §3.2). */
-export const jsonReader: Reader = {
-  name: 'json',
-  encode: told => Buffer.from(toldJson(told)),
-  join (fragments, epoch) {
-    const parts: Buffer[] = [changesStart]
-    for (const { bytes } of fragments) parts.push(bytes, comma)
-    parts[parts.length - 1] = Buffer.from(`],"cursor":"${formatCursor(epoch, fragments.at(-1)?.position ?? 0)}"}`)
-    return textFrame(Buffer.concat(parts))
-  },
-  records: texts => textFrame(Buffer.from(snapshotJson(texts))),
-  message: message => textFrame(Buffer.from(JSON.stringify(message)))
+export function jsonReader (framing: Framing = 'plain'): Reader {
+  const frame = framings[framing]
+  return {
+    name: `json ${framing}`,
+    encode: told => Buffer.from(toldJson(told)),
+    join: (fragments, epoch) => frame(changesJson(fragments, epoch)),
+    joinForOne: (fragments, epoch) => textFrame(changesJson(fragments, epoch)),
+    records: texts => textFrame(Buffer.from(snapshotJson(texts))),
+    message: message => textFrame(Buffer.from(JSON.stringify(message)))
+  }
+}
+
+function changesJson (fragments: readonly Fragment[], epoch: string): Buffer {
+  const parts: Buffer[] = [changesStart]
+  for (const { bytes } of fragments) parts.push(bytes, comma)
+  parts[parts.length - 1] = Buffer.from(`],"cursor":"${formatCursor(epoch, fragments.at(-1)?.position ?? 0)}"}`)
+  return Buffer.concat(parts)
 }
 
 /** Server-sent events, an event a change (contract §3.3; HTML, 9.2). */
@@ -65,6 +80,7 @@ export const sseReader: Reader = {
   name: 'sse',
   encode: (told, epoch) => Buffer.from(`event: ${told.op}\nid: ${formatCursor(epoch, told.position)}\ndata: ${toldJson(told)}\n\n`),
   join: concatenated,
+  joinForOne: concatenated,
   records: texts => Buffer.from(`event: snapshot\ndata: ${snapshotJson(texts)}\n\n`),
   message (message, resumable) {
     const id = 'cursor' in message && resumable ? `id: ${message.cursor}\n` : ''

@@ -255,7 +255,7 @@ export class Subscription implements Member {
       const fragment = this.#class.fragment(change)
       if (fragment) fragments.push(fragment)
     }
-    for (const group of inGroups(fragments, fragment => fragment.bytes.length)) this.#connection.write(this.#reader.join(group, this.#hub.log.epoch))
+    for (const group of inGroups(fragments, fragment => fragment.bytes.length)) this.#connection.write(this.#reader.joinForOne(group, this.#hub.log.epoch))
   }
 
   /** Goes over to the next filter, by way of the difference where the subscriber keeps a view. */
