@@ -15,13 +15,15 @@ export interface Run {
   printed (pattern: RegExp): Promise<RegExpExecArray>
 }
 
-/** Follows what a process prints; it is killed when the test ends. */
-export function follow (t: Test, child: ChildProcess): Run {
+/** Follows what a process prints; it, or the group of a process that leads one, is killed when the test ends. */
+export function follow (t: Test, child: ChildProcess, who: 'process' | 'group' = 'process'): Run {
   const printed = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) child[name]?.on('data', chunk => { printed[name] += chunk })
   const closed = once(child, 'close')
   t.teardown(async () => {
-    child.kill('SIGKILL')
+    try {
+      process.kill(who === 'group' ? -(child.pid ?? 0) : child.pid ?? 0, 'SIGKILL')
+    } catch {} // it has ended
     await closed
   })
   return {
