@@ -1,11 +1,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { type Socket, createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { memory } from '../../plugin/index.ts'
 import { type Person, ada, build, connect, grace, listen, refusedUpgrade, request } from '../helper.ts'
 
 const run = promisify(execFile)
@@ -37,22 +38,24 @@ async function freePort (): Promise<number> {
 }
 
 /** Runs `follow` of an example in a process of its own, whose map must come to equal the server's list. */
-function following (t: Test, name: string, address: string): { follows: (origin: string) => Promise<void> } {
+function following (t: Test, name: string, address: string): { holds: (people: Person[]) => Promise<void>, follows: (origin: string) => Promise<void> } {
   const script = `
     import { EventSource } from ${JSON.stringify(import.meta.resolve('eventsource'))}
     globalThis.EventSource = EventSource // Node's own gives up where browsers try again
     import { follow } from ${JSON.stringify(example(name))}
     const people = new Map()
     follow(${JSON.stringify(address)}, people)
-    setInterval(() => console.log(JSON.stringify([...people.values()])), 20)`
+    setInterval(() => console.log(JSON.stringify([...people.values()])), 100)`
   const { lines } = start(t, ['--experimental-websocket', '--input-type=module', '-e', script])
+  const holds = async (expected: Person[]): Promise<void> => await eventually(() => {
+    const people = JSON.parse(lines.at(-1) ?? '[]') as Person[]
+    return JSON.stringify(people.sort((a, b) => a.id < b.id ? -1 : 1)) === JSON.stringify(expected)
+  })
   return {
+    holds,
     follows: async origin => {
       const { body } = await request<Person[]>(`${origin}/people?limit=1000`, 'GET', undefined, { connection: 'close' })
-      await eventually(() => {
-        const people = JSON.parse(lines.at(-1) ?? '[]') as Person[]
-        return JSON.stringify(people.sort((a, b) => a.id < b.id ? -1 : 1)) === JSON.stringify(body)
-      })
+      await holds(body)
       t.ok(body.length > 0)
     }
   }
@@ -105,6 +108,25 @@ t.test('client.ts starts again where its cursor is of a log that is gone', { tim
   await other.changeStreams.people.create(grace)
   await other.listen({ port: Number(port), host: '127.0.0.1' })
   await follows(origin)
+})
+
+t.test('client.ts and events.ts hold what the server has after their connections were cut at any moment under writes', { timeout: 60_000 }, async t => {
+  const app = await build(t, { repository: memory({ retention: { count: 200 } }) }) // so little that some come back too late
+  const { people } = app.changeStreams
+  const saved = await people.createAll(Array.from({ length: 2000 }, (_, age) => ({ ...ada, age })))
+  const sockets: Socket[] = []
+  app.server.on('connection', socket => { if (sockets.push(socket) <= 6) setTimeout(() => socket.destroy(), Math.random() * 60) })
+  const origin = await listen(app)
+  const followers = [following(t, 'client.ts', `${origin.replace('http', 'ws')}/updates`), following(t, 'events.ts', `${origin}/updates`)]
+  for (let age = 0; sockets.length <= 6; age++) {
+    const { id = '' } = saved[Math.floor(Math.random() * 1000)] ?? {}
+    await (age % 10 > 0 || await people.get(id) === null ? people.create({ ...grace, age }) : people.delete(id))
+    await delay(1)
+  }
+  const all = []
+  for (const { record } of (await people.list({ where: null, sort: [], limit: 100_000, after: null })).items) all.push(record)
+  for (const { holds } of followers) await holds(all)
+  t.ok(all.length > 2000)
 })
 
 t.test('auth.ts lets nobody at REST or the stream without the token', { timeout: 60_000 }, async t => {
