@@ -28,7 +28,7 @@ export function filterKey (filter: Filter): string {
 }
 
 export function toMessage (filter: Filter): FilterMessage {
-  return { filter: filter.kinds, where: filter.whereSource, fields: filter.fields && [...filter.fields] }
+  return { filter: filter.kinds, where: filter.whereSource, fields: filter.fields?.length === 0 ? ['id'] : filter.fields && [...filter.fields] }
 }
 
 /** @throws {ChangeStreamError} `invalid-query` for anything but one of `kinds` */

@@ -43,6 +43,9 @@ export class FilterClass {
   #end: number
   /** How many members stand before `#end`. */
   #behind = 0
+  /** A member that stands between these two has seen everything up to the second: nothing between concerns the class. */
+  #idleFrom = 0
+  #idleTo = 0
   /** Whose turn it is: always going round, nobody is always last. */
   #next = 0
   /** How many members have their turn yet in the pass that is on. */
@@ -78,6 +81,10 @@ export class FilterClass {
     const fragment = this.fragment(change)
     if (!fragment) return false
     if (this.#behind === 0 && this.lagging === 0) this.#ring.clear(this.#end)
+    if (this.#behind === 0) {
+      this.#idleFrom = this.#end
+      this.#idleTo = fragment.position - 1
+    }
     this.#ring.push(fragment)
     this.#batches.clear()
     this.#end = fragment.position
@@ -145,6 +152,11 @@ export class FilterClass {
     return batch
   }
 
+  /** How far a member at `position` has really been brought. */
+  standing (position: number): number {
+    return position >= this.#idleFrom ? Math.max(position, this.#idleTo) : position
+  }
+
   /** Forgets everything: the log is another one. */
   restart (epoch: string, position: number): void {
     this.#epoch = epoch
@@ -155,7 +167,7 @@ export class FilterClass {
   #rest (position: number): void {
     this.#ring.clear(position)
     this.#batches.clear()
-    this.#end = position
+    this.#end = this.#idleFrom = this.#idleTo = position
   }
 
   #take (member: Member): void {

@@ -168,6 +168,7 @@ export class Hub {
     this.#classes.delete(filterClass.key)
     this.#index.delete(filterClass)
     this.#dirty.delete(filterClass)
+    if (this.gate.isShut) this.#pacer.wake()
   }
 
   add (subscription: Subscription): void {
@@ -218,7 +219,10 @@ export class Hub {
   /** A slice of a pass: each class that has something new writes to each of its members once. Says whether the pass goes on. */
   #flush (deadline: number): boolean {
     if (this.#pass.length === 0) {
-      if (this.#dirty.size === 0) return false
+      if (this.#dirty.size === 0) {
+        this.gate.open() // those who were behind may have left
+        return false
+      }
       if (!this.gate.isShut && !this.#pace.rested()) {
         this.#pacer.wakeAfter(tick)
         return false

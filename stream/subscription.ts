@@ -52,6 +52,8 @@ export class Subscription implements Member {
   readonly #view: boolean
   #state: State = 'catching-up'
   #class: FilterClass
+  /** As the subscriber wrote it; the class may have got the same from another. */
+  #filter: Filter
   /** Filters to come, in order. */
   #turns: Turn[] = []
   /** What is being sent while `snapshotting`. */
@@ -68,12 +70,13 @@ export class Subscription implements Member {
     this.#reader = reader
     this.#view = view
     this.#class = hub.classOf(filter, reader)
+    this.#filter = filter
     hub.add(this)
   }
 
   /** The filter that was asked for last. */
   get filter (): Filter {
-    return this.#turns.at(-1)?.filter ?? this.#class.filter
+    return this.#turns.at(-1)?.filter ?? this.#filter
   }
 
   get state (): State {
@@ -83,14 +86,14 @@ export class Subscription implements Member {
   /** Starts behind `position`. */
   startAt (position: number): void {
     this.position = position
-    this.#message({ type: 'ready', cursor: this.#hub.cursor(position), filter: toMessage(this.#class.filter) })
+    this.#message({ type: 'ready', cursor: this.#hub.cursor(position), filter: toMessage(this.#filter) })
     this.step()
   }
 
   /** Starts with the records of now; after a `reset` where there was a cursor to start at. */
   startWithSnapshot (lost: ChangeStreamError | null): void {
     this.#beginRecords()
-    this.#message({ type: 'ready', cursor: this.#hub.cursor(this.position), filter: toMessage(this.#class.filter) })
+    this.#message({ type: 'ready', cursor: this.#hub.cursor(this.position), filter: toMessage(this.#filter) })
     if (lost) this.#message({ type: 'reset', reason: lost.message })
   }
 
@@ -113,8 +116,10 @@ export class Subscription implements Member {
     if (this.#state === 'closed') return
     if (this.#turns.length >= mostTurns) return this.fail(new ChangeStreamError('too-many', 'too many filters at once'))
     const former = this.filter
-    const snapshot = this.#view && differ(former, filter) ? this.#hub.log.snapshot(either(former, filter)) : null
+    const redrawn = this.#view && former.kinds !== 'all' && former.kinds !== filter.kinds
+    const snapshot = this.#view && !redrawn && differ(former, filter) ? this.#hub.log.snapshot(either(former, filter)) : null
     this.#turns.push({ at: this.#hub.position, filter, snapshot })
+    if (redrawn) return this.lose(new ChangeStreamError('gone', `a view that was told of ${former.kinds} alone starts again`))
     this.#leaveClass()
     this.#hub.enqueue(this)
   }
@@ -138,6 +143,7 @@ export class Subscription implements Member {
   }
 
   deliver (): boolean {
+    this.position = this.#class.standing(this.position)
     while (this.position < this.#class.end) {
       if (this.#connection.blocked) {
         this.#state = 'lagging'
@@ -201,7 +207,8 @@ export class Subscription implements Member {
 
   /** The position that the peer has been brought to. */
   #reached (): number {
-    return this.#state === 'live' && this.position >= this.#class.end ? this.#hub.position : this.position
+    if (this.#state !== 'live') return this.position
+    return this.position >= this.#class.end ? this.#hub.position : this.#class.standing(this.position)
   }
 
   #catchUp (): void {
@@ -260,8 +267,8 @@ export class Subscription implements Member {
 
   /** Goes over to the next filter, by way of the difference where the subscriber keeps a view. */
   #take ({ at, filter, snapshot }: Turn): void {
-    this.#turns.shift()
     const finish = (): void => {
+      this.#turns.shift()
       this.#adopt(filter)
       this.#message({ type: 'filtered', cursor: this.#hub.cursor(at), filter: toMessage(filter) })
     }
@@ -324,14 +331,16 @@ export class Subscription implements Member {
   #adopt (filter: Filter): void {
     const former = this.#class
     this.#class = this.#hub.classOf(filter, this.#reader)
+    this.#filter = filter
     this.#hub.release(former)
   }
 
   /** Stops being live or lagging, and stands where the peer has been brought to. */
   #leaveClass (): void {
     if (this.#state === 'live') {
+      const reached = this.#reached()
       this.#class.remove(this)
-      this.position = this.#reached()
+      this.position = reached
     } else if (this.#state === 'lagging') {
       this.#class.lagging--
     } else {

@@ -303,3 +303,11 @@ t.test('bytes that are no WebSocket frames end the connection, and the server go
   await socket.ended()
   t.equal((await request(`${origin}/people`)).status, 200)
 })
+
+t.test('ready tells the filter as its own subscriber wrote it', async t => {
+  const origin = await listen(await build(t))
+  for (const where of [{ age: 1, job: 'a' }, { job: 'a', age: 1 }, { $and: [{ job: 'a' }, { age: 1 }] }]) {
+    const inbox = await connect(t, `${origin}/updates?where=${encodeURIComponent(JSON.stringify(where))}`, subprotocol)
+    t.equal(JSON.stringify((await inbox.nextJson<{ filter: { where: unknown } }>()).filter.where), JSON.stringify(where))
+  }
+})

@@ -1,0 +1,111 @@
+import t from 'tap'
+import { everything, refine } from '../../protocol/filter.ts'
+import { memory } from '../../repository/memory.ts'
+import { Repository } from '../../repository/repository.ts'
+import { Resource } from '../../repository/resource.ts'
+import type { Retention } from '../../repository/retention.ts'
+import { Person } from '../../plugin/options.ts'
+import { obeyJson } from '../../routes/commands.ts'
+import type { Outlet } from '../../stream/connection.ts'
+import { payloadsOf } from '../../stream/frame.ts'
+import { Gate } from '../../stream/gate.ts'
+import { Hub, type HubSettings } from '../../stream/hub.ts'
+import { jsonReader } from '../../stream/reader.ts'
+import { Subscription } from '../../stream/subscription.ts'
+import { ada } from '../helper.ts'
+
+/** An outlet that keeps the messages that are written to it. */
+class Sink implements Outlet {
+  blocked = false
+  readonly messages: Array<Record<string, unknown>> = []
+  write (bytes: Buffer): void {
+    for (const payload of payloadsOf(bytes)) this.messages.push(JSON.parse(payload.toString()) as Record<string, unknown>)
+  }
+
+  ping (): boolean {
+    return false
+  }
+
+  close (): void {}
+  destroy (): void {}
+}
+
+const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 25, backlog: 1e9, overloadWait: 0, overload: 'write' }
+
+async function open (settings: Partial<HubSettings> = {}, retention: Partial<Retention> = {}): Promise<{ people: Repository<typeof Person>, hub: Hub }> {
+  const resource = new Resource({ name: 'people', noun: 'person', schema: Person })
+  const gate = new Gate({ ...defaults, ...settings })
+  const onError = (error: unknown): never => { throw error }
+  const people = new Repository(resource, await memory({ retention })(resource), onError, () => gate.pass())
+  const hub = new Hub(people.log, { ...defaults, ...settings }, gate, onError)
+  people.on('committed', entries => hub.append(entries))
+  t.teardown(() => hub.close(0))
+  return { people, hub }
+}
+
+/** All that the hub has to do is done in a few turns of the event loop. */
+async function turns (): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
+}
+
+t.test('a filter that comes while the difference of another is being sent goes on from that', async t => {
+  const { people, hub } = await open()
+  const { properties } = people.resource
+  await people.createAll([{ ...ada, age: 1 }, { ...ada, age: 2 }, { ...ada, age: 3 }])
+  const sink = new Sink()
+  const subscription = new Subscription(hub, sink, { reader: jsonReader(), filter: everything, view: true })
+  subscription.startWithSnapshot(null)
+  await turns()
+  obeyJson(subscription, '{"type":"filter","where":{"age":1}}', properties)
+  await new Promise(resolve => setImmediate(resolve)) // the difference begins, and is stopped by a slow reader
+  sink.blocked = true
+  await turns()
+  obeyJson(subscription, '{"type":"filter","fields":["age"]}', properties)
+  sink.blocked = false
+  subscription.drained()
+  await turns()
+  const filtered = sink.messages.filter(({ type }) => type === 'filtered')
+  t.same(filtered.map(message => message['filter']), [{ filter: 'all', where: { age: 1 }, fields: null }, { filter: 'all', where: { age: 1 }, fields: ['age'] }])
+})
+
+t.test('a subscriber that is up to date is not told that the log is gone', async t => {
+  const { people, hub } = await open({ ringSize: 100 }, { count: 5, age: 0 })
+  const sink = new Sink()
+  const filter = refine(everything, { where: { age: 99 } }, people.resource.properties)
+  new Subscription(hub, sink, { reader: jsonReader(), filter, view: false }).startAt(hub.position)
+  await turns()
+  for (let age = 0; age < 20; age++) await people.create({ ...ada, age })
+  await turns()
+  await people.create({ ...ada, age: 99 }) // larger than the ring
+  await turns()
+  t.same(sink.messages.map(({ type }) => type), ['ready', 'synced', 'changes'])
+})
+
+t.test('writes go on when those who held them back have left', async t => {
+  const { people, hub } = await open({ backlog: 1, overloadWait: 50, overload: 'refuse' })
+  const subscription = new Subscription(hub, new Sink(), { reader: jsonReader(), filter: everything, view: false })
+  subscription.startAt(hub.position)
+  await turns()
+  const saved = people.create(ada)
+  subscription.close()
+  await saved
+  await turns()
+  await people.create(ada)
+  t.equal(hub.position, 2)
+})
+
+t.test('a view that was told of saves alone starts again when it is to be told of more', async t => {
+  const { people, hub } = await open()
+  const [one, two] = await people.createAll([{ ...ada, age: 1 }, { ...ada, age: 2 }])
+  const sink = new Sink()
+  const subscription = new Subscription(hub, sink, { reader: jsonReader(), filter: { ...everything, kinds: 'saves' }, view: true })
+  subscription.startWithSnapshot(null)
+  await turns()
+  await people.delete(one?.id ?? '')
+  obeyJson(subscription, '{"type":"filter","filter":"all"}', people.resource.properties)
+  await people.delete(two?.id ?? '')
+  await people.create({ ...ada, age: 3 })
+  await turns()
+  t.same(sink.messages.map(({ type }) => type), ['ready', 'snapshot', 'synced', 'reset', 'filtered', 'snapshot', 'changes', 'synced'])
+  t.match(sink.messages, [{}, {}, {}, {}, { filter: { filter: 'all' } }, { records: [{ age: 2 }] }, { changes: [{ op: 'delete' }, { op: 'save' }] }, {}])
+})
