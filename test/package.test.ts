@@ -24,7 +24,7 @@ function write (name: string, text: string): string {
 
 t.test('the tarball holds the compiled form of every source, what one reads first, and nothing else', async t => {
   const rooms = ['bin', 'plugin', 'protocol', 'repository', 'routes', 'stream']
-  const sources = rooms.flatMap(room => readdirSync(`${root}/${room}`, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts')).map(name => `${room}/${name.slice(0, -3)}`))
+  const sources = rooms.flatMap(room => readdirSync(`${copy}/${room}`, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts')).map(name => `${room}/${name.slice(0, -3)}`))
   const files = (await output(folder, 'tar', 'tzf', tarball)).trim().split('\n').map(name => name.replace('package/', ''))
   t.same(files.sort(), [
     'CHANGELOG.md', 'LICENSE', 'PROTOCOL.md', 'README.md', 'package.json',
@@ -158,7 +158,7 @@ t.test('the installed command prints its help, and three lines that work when th
   const [line] = await first
   t.match(saved, /"id":"[0-9a-f-]{36}","firstName":"Ada","lastName":"Lovelace","age":36,"job":"mathematician"}/)
   t.match(line, /^Saved person \[[0-9a-f-]{36}\] {"id":"[0-9a-f-]{36}","firstName":"Ada","lastName":"Lovelace","age":36,"job":"mathematician"}\n$/)
-  t.equal((await outcome(app, 'sh', '-c', read)).text, readFileSync(`${root}/README.md`, 'utf8'))
+  t.equal((await outcome(app, 'sh', '-c', read)).text, readFileSync(`${copy}/README.md`, 'utf8'))
 })
 
 async function npmStart (t: Test, signal: (pid: number) => void): Promise<void> {

@@ -47,7 +47,7 @@ export function follow (t: Test, child: ChildProcess, who: 'process' | 'group' =
 /** The stand-alone server as a process of its own, in a folder and with an environment of its own. */
 export function start (t: Test, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}, cwd = t.testdir()): Run {
   const { PORT, HOST, DATABASE, LOG_LEVEL, NODE_OPTIONS, ...own } = process.env
-  return follow(t, spawn(process.execPath, [`--import=${tsx}`, main, ...args], { cwd, env: { ...own, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }))
+  return follow(t, spawn(process.execPath, ['--disable-warning=ExperimentalWarning', `--import=${tsx}`, main, ...args], { cwd, env: { ...own, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }))
 }
 
 /** The address that a server has printed, when it listens. */

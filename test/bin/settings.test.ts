@@ -72,7 +72,7 @@ t.test('variables say the same', async t => {
   const run = start(t, [], { PORT: String(port), HOST: '127.0.0.3', DATABASE: 'mine.db', LOG_LEVEL: 'debug' }, cwd)
   t.equal(await address(run), `http://127.0.0.3:${port}`)
   t.ok(existsSync(`${cwd}/mine.db`))
-  t.match(run.stdout(), /"level":30/)
+  t.ok(await run.printed(/"level":30/))
 })
 
 t.test(':memory: leaves no file', async t => {
