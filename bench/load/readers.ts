@@ -18,8 +18,8 @@ export interface Expected {
   readonly from: number
   readonly to: number
   readonly filters?: number
-  /** Leave out the first so many subscribers. */
-  readonly skip?: number
+  /** Only these subscribers, by number: from the first up to but not including the second; all by default. */
+  readonly among?: readonly [number, number]
 }
 
 export interface Received {
@@ -95,7 +95,7 @@ export async function start (): Promise<void> {
 
 /** Resolves once every subscriber has what it must get, or when nothing has come for a while. */
 export async function settle (expected: Expected): Promise<Received> {
-  const wanted = subscribers.slice(expected.skip ?? 0)
+  const wanted = subscribers.slice(...expected.among ?? [])
   const counts = wanted.map((_, index) => expectedCount(expected, index))
   const total = counts.reduce((sum, count) => sum + count, 0)
   let before = -1
@@ -120,9 +120,9 @@ export async function received (): Promise<{ deliveries: number, bytes: number, 
   return { deliveries: subscribers.reduce((sum, each) => sum + each.counted, 0), bytes: bytesRead() - started.bytes, at: clock(), cpuShare: share() }
 }
 
-/** The first `count` stop reading, or read again. */
+/** The last `count` stop reading, or read again. */
 export async function pause ({ count, paused }: { count: number, paused: boolean }): Promise<void> {
-  for (const each of subscribers.slice(0, count)) paused ? each.pause() : each.resume()
+  for (const each of subscribers.slice(-count)) paused ? each.pause() : each.resume()
 }
 
 function share (): number {
