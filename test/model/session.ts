@@ -89,7 +89,8 @@ export class Session implements Listener {
     return this.requests.at(-1) ?? this.opening.filter
   }
 
-  async refilter (filter: Filter): Promise<void> {
+  /** Asks for another filter; `text` is how a text client says it. */
+  async refilter (filter: Filter, text: string = filter.filter): Promise<void> {
     this.requests.push(filter)
     if (this.opening.reader === 'json') {
       this.requested.push(filter)
@@ -97,7 +98,7 @@ export class Session implements Listener {
       return
     }
     const from = this.service.position
-    await this.peer?.send(filter.filter)
+    await this.peer?.send(text)
     this.commands.push({ kinds: filter.filter, from, upTo: this.service.position })
   }
 
