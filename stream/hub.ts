@@ -8,9 +8,9 @@ import { beatsPerHeartbeat } from './connection.ts'
 import { EncodedChange } from './encoded.ts'
 import { FilterClass } from './filter-class.ts'
 import { Gate, type GateSettings } from './gate.ts'
-import { Pace } from './pace.ts'
 import { Pacer } from './pacer.ts'
 import { Pages, assertReaches } from './pages.ts'
+import { Passes } from './passes.ts'
 import type { Reader } from './reader.ts'
 import { Ring } from './ring.ts'
 import type { Subscription } from './subscription.ts'
@@ -49,8 +49,7 @@ const tailPage = 256
 export class Hub {
   readonly log: Log
   readonly settings: HubSettings
-  /** Where writes wait for the stream. */
-  readonly gate: Gate
+  readonly #gate: Gate
   readonly #onError: (error: unknown) => void
   readonly #classes = new Map<string, FilterClass>()
   readonly #index = new ClassIndex()
@@ -58,11 +57,9 @@ export class Hub {
   readonly #tail: Ring<EncodedChange>
   readonly #pages: Pages
   readonly #pacer: Pacer
-  readonly #pace: Pace
-  /** Classes with members that are behind. */
-  readonly #dirty = new Set<FilterClass>()
-  /** Those of them that have yet to be served in the pass that is on. */
-  #pass: FilterClass[] = []
+  readonly #passes: Passes
+  /** Who is first in the next slice. */
+  #turn: 'passes' | 'steps' = 'passes'
   /** Subscriptions that have something to do by themselves. */
   readonly #waiting = new Set<Subscription>()
   /** The rest of a round of heartbeats. */
@@ -75,12 +72,12 @@ export class Hub {
   constructor (log: Log, settings: HubSettings, gate: Gate, onError: (error: unknown) => void) {
     this.log = log
     this.settings = settings
-    this.gate = gate
+    this.#gate = gate
     this.#onError = onError
     this.#position = log.position
     this.#tail = new Ring(log.position, settings.tailSize, change => change.size)
     this.#pages = new Pages(log, settings.cacheSize)
-    this.#pace = new Pace(settings.rest)
+    this.#passes = new Passes(gate, settings.rest, settings.backlog)
     this.#pacer = new Pacer(settings.slice, deadline => this.#work(deadline))
     this.#heart = setInterval(() => this.#beat(), settings.heartbeat / beatsPerHeartbeat).unref()
   }
@@ -111,13 +108,9 @@ export class Hub {
     for (const entry of entries) {
       const change = new EncodedChange(entry, this.log.epoch)
       this.#tail.push(change)
-      for (const filterClass of this.#index.candidates(entry)) {
-        if (!filterClass.take(change)) continue
-        this.#dirty.add(filterClass)
-        if (filterClass.backlog > this.settings.backlog) this.gate.shut()
-      }
+      for (const filterClass of this.#index.candidates(entry)) if (filterClass.take(change)) this.#passes.add(filterClass)
     }
-    if (this.#dirty.size > 0) this.#pacer.wake()
+    if (this.#passes.due) this.#pacer.wake()
   }
 
   /** The log has become another one: no cursor given out so far is good any more. */
@@ -125,7 +118,7 @@ export class Hub {
     this.#position = this.log.position
     this.#tail.clear(this.#position)
     this.#pages.clear()
-    this.#dirty.clear()
+    this.#passes.clear()
     const gone = new ChangeStreamError('gone', 'the log has been replaced by another')
     for (const subscription of this.#subscriptions) subscription.lose(gone)
     for (const filterClass of this.#classes.values()) filterClass.restart(this.log.epoch, this.#position)
@@ -167,8 +160,7 @@ export class Hub {
     if (--filterClass.users > 0) return
     this.#classes.delete(filterClass.key)
     this.#index.delete(filterClass)
-    this.#dirty.delete(filterClass)
-    if (this.gate.isShut) this.#pacer.wake()
+    this.#passes.delete(filterClass)
   }
 
   add (subscription: Subscription): void {
@@ -197,54 +189,31 @@ export class Hub {
     this.#closing.abort()
     for (const subscription of this.#subscriptions) subscription.sayGoodbye(Math.round(Math.random() * within))
     this.#pacer.close()
-    this.gate.open()
+    this.#gate.open()
   }
 
-  /** A slice of work; says whether something is left. */
+  /** A slice of work; says whether something is left. Those at the live end come first, unless the last slice was all theirs. */
   #work (deadline: number): boolean {
-    if (this.#flush(deadline)) return true
+    if (this.#turn === 'steps') this.#step(deadline)
+    const passing = performance.now() < deadline && this.#passes.run(deadline)
+    if (this.#turn === 'passes' && !passing) this.#step(deadline)
+    this.#turn = passing && this.#turn === 'passes' ? 'steps' : 'passes'
+    if (!passing && this.#passes.due) this.#pacer.wakeAfter(tick)
+    return passing || this.#waiting.size > 0 || this.#round !== undefined
+  }
+
+  /** What subscriptions have to do by themselves, then heartbeats. */
+  #step (deadline: number): void {
     for (const subscription of this.#waiting) {
       this.#waiting.delete(subscription)
       subscription.step()
-      if (performance.now() > deadline) return true
+      if (performance.now() > deadline) return
     }
     for (let next = this.#round?.next(); next && !next.done; next = this.#round?.next()) {
       next.value.beat()
-      if (performance.now() > deadline) return true
+      if (performance.now() > deadline) return
     }
     this.#round = undefined
-    return this.#waiting.size > 0
-  }
-
-  /** A slice of a pass: each class that has something new writes to each of its members once. Says whether the pass goes on. */
-  #flush (deadline: number): boolean {
-    if (this.#pass.length === 0) {
-      if (this.#dirty.size === 0) {
-        this.gate.open() // those who were behind may have left
-        return false
-      }
-      if (!this.gate.isShut && !this.#pace.rested()) {
-        this.#pacer.wakeAfter(tick)
-        return false
-      }
-      this.#pass = [...this.#dirty].reverse()
-      for (const filterClass of this.#pass) filterClass.beginPass()
-      this.#pace.begin()
-    }
-    const start = performance.now()
-    for (let next = this.#pass.at(-1); next; next = this.#pass.at(-1)) {
-      if (next.flush(deadline)) {
-        this.#pass.pop()
-        if (next.backlog === 0) this.#dirty.delete(next)
-      }
-      if (performance.now() > deadline) break
-    }
-    this.#pace.spend(performance.now() - start)
-    if (this.#pass.length > 0) return true
-    this.#pace.end()
-    if (this.gate.isShut && [...this.#dirty].every(({ backlog }) => backlog <= this.settings.backlog)) this.gate.open()
-    if (this.#dirty.size > 0) this.#pacer.wakeAfter(tick)
-    return false
   }
 
   #beat (): void {

@@ -30,11 +30,11 @@ export function driver (): Pick<SqliteOptions, 'driver'> {
   return name === 'node' || name === 'better-sqlite3' ? { driver: name } : {}
 }
 
-/** An app with the plugin, closed when the test ends. */
+/** An app with the plugin, closed when the test ends. Its stream goes before other work, so that what has been committed is on its way. */
 export async function build (t: Test, options: ChangeStreamOptions = {}, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
   const app = Fastify(server)
   t.teardown(() => app.close())
-  await app.register(changeStream, options)
+  await app.register(changeStream, { rest: 0, ...options })
   return app
 }
 

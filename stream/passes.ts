@@ -1,0 +1,75 @@
+import type { FilterClass } from './filter-class.ts'
+import type { Gate } from './gate.ts'
+import { Pace } from './pace.ts'
+
+/**
+ * Brings what is new to the live subscribers, pass by pass: in a pass each class that has something new writes to each of its
+ * members once. Shuts the gate while members have too much to wait for.
+ */
+export class Passes {
+  readonly #gate: Gate
+  readonly #pace: Pace
+  readonly #backlog: number
+  /** Classes with members that are behind. */
+  readonly #dirty = new Set<FilterClass>()
+  /** Those of them that have yet to be served in the pass that is on; empty when none is. */
+  #pass: FilterClass[] = []
+
+  /**
+   * @param rest the longest that other work goes first, milliseconds
+   * @param backlog how much a member may have to wait for, bytes
+   */
+  constructor (gate: Gate, rest: number, backlog: number) {
+    this.#gate = gate
+    this.#pace = new Pace(rest)
+    this.#backlog = backlog
+  }
+
+  /** Whether somebody waits for something. */
+  get due (): boolean {
+    return this.#dirty.size > 0
+  }
+
+  /** The class has something for its members. */
+  add (filterClass: FilterClass): void {
+    this.#dirty.add(filterClass)
+    if (filterClass.backlog > this.#backlog) this.#gate.shut()
+  }
+
+  /** The class has no members any more. */
+  delete (filterClass: FilterClass): void {
+    this.#dirty.delete(filterClass)
+    if (this.#dirty.size === 0) this.#gate.open()
+  }
+
+  clear (): void {
+    this.#dirty.clear()
+    this.#gate.open()
+  }
+
+  /** Does a slice of a pass; says whether the pass goes on. If it does not, and there is something due, then other work goes first. */
+  run (deadline: number): boolean {
+    if (this.#pass.length === 0 && !this.#begin()) return false
+    const start = performance.now()
+    for (let next = this.#pass.at(-1); next; next = this.#pass.at(-1)) {
+      if (next.flush(deadline)) {
+        this.#pass.pop()
+        if (next.backlog === 0) this.#dirty.delete(next)
+      }
+      if (performance.now() > deadline) break
+    }
+    this.#pace.spend(performance.now() - start)
+    if (this.#pass.length > 0) return true
+    this.#pace.end()
+    if (this.#gate.isShut && [...this.#dirty].every(({ backlog }) => backlog <= this.#backlog)) this.#gate.open()
+    return false
+  }
+
+  #begin (): boolean {
+    if (!this.due || !(this.#gate.isShut || this.#pace.rested())) return false
+    this.#pass = [...this.#dirty].reverse() // the last is served first: those who were there before the others
+    for (const filterClass of this.#pass) filterClass.beginPass()
+    this.#pace.begin()
+    return true
+  }
+}
