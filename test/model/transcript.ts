@@ -65,7 +65,7 @@ export class Transcript {
   #ready ({ cursor, filter }: Known): void {
     const { opening: { since, snapshot }, before, after } = this.#session
     this.#position = this.#positionOf(cursor)
-    if (filter?.filter !== this.#filter.filter || !isDeepStrictEqual(filter.fields, this.#filter.fields)) this.#fail('ready tells another filter')
+    if (!isDeepStrictEqual(filter, this.#filter)) this.#fail('ready tells another filter')
     this.#phase = snapshot && since === 'now' ? 'snapshot' : 'following'
     if (this.#phase === 'snapshot') this.#view.records = null
     const [least, most] = since === 'start' ? [before.floor, after.floor] : [before.head, Math.max(after.head, before.head)]
@@ -122,6 +122,7 @@ export class Transcript {
       this.#phase = 'snapshot'
       return
     }
+    if (opening.snapshot && redraws(former, filter)) this.#fail('the view can not be told by a difference')
     this.#following(position, [], former)
     if (this.#model.told(former, this.#position, position).length > 0) this.#fail('changes are missing before it')
     this.#position = position
@@ -136,10 +137,16 @@ export class Transcript {
     const { opening: { since, snapshot }, messages } = this.#session
     if (!snapshot) this.#fail('there is no view to reset')
     const atStart = this.#read === 1 && since !== 'now' && since !== 'start' && messages[0]?.cursor !== since
-    if (!atStart && floor <= this.#position) this.#fail(`the log reaches back to ${floor}`)
+    if (!atStart && floor <= this.#position && !this.#isRedrawn()) this.#fail(`the log reaches back to ${floor}`)
     this.#view.records = new Map()
     this.#difference = new Map()
     this.#phase = atStart ? 'snapshot' : 'resetting'
+  }
+
+  /** Whether one of the filters that are to be answered starts the view again. */
+  #isRedrawn (): boolean {
+    const { requests } = this.#session
+    return requests.some((filter, index) => index >= this.#answered && redraws(index === this.#answered ? this.#filter : requests[index - 1] ?? filter, filter))
   }
 
   #synced (message: Known): void {
@@ -236,6 +243,11 @@ export class Transcript {
     const shown = messages.slice(Math.max(0, this.#read - 12), this.#read + 1).map(message => JSON.stringify(message).replace(/"pad":"[^"]*"/g, '').slice(0, 600))
     throw new Error([`${why}; position ${this.#position}, ${this.#phase}, closed ${code}`, JSON.stringify(opening), ...requests.map(one => `asked: ${JSON.stringify(one)}`), ...shown].join('\n  '))
   }
+}
+
+/** Whoever was not told of all has no view that a difference could be told to. */
+function redraws (former: Filter, filter: Filter): boolean {
+  return former.filter !== 'all' && former.filter !== filter.filter
 }
 
 function comparable (told: Told): Plain {
