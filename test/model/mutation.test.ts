@@ -13,7 +13,7 @@ const mutations = [
   { name: 'who catches up goes live one change too early', file: 'stream/subscription.ts', from: '(turn?.at ?? this.#hub.position)', to: '(turn?.at ?? this.#hub.position - 1)' },
   { name: 'a trimmed log is read as if it were whole', file: 'stream/pages.ts', from: 'if (position < floor) throw', to: 'if (position < 0 * floor) throw' },
   { name: 'a filter takes effect too early', file: 'stream/subscription.ts', from: 'at: this.#hub.position, filter', to: 'at: Math.max(0, this.#hub.position - 1), filter' },
-  { name: 'the difference between filters is left out', file: 'stream/subscription.ts', from: 'this.#view && differ(former, filter)', to: 'this.#view && differ(filter, filter)' }
+  { name: 'the difference between filters is left out', file: 'stream/subscription.ts', from: '!redrawn && differ(former, filter)', to: '!redrawn && differ(filter, filter)' }
 ] as const
 
 for (const { name, file, from, to } of mutations) {

@@ -17,7 +17,7 @@ function opener ({ store, kept }: Settings, folder: string): () => OpenStore {
   return () => sqlite({ file: `${folder}/model.db`, synchronous: 'normal', retention, trimInterval: 2, pollInterval: 20 })
 }
 
-const longest = 30_000 // milliseconds
+const longest = { injected: 10_000, wire: 30_000 } // milliseconds
 
 /** How histories are played, and how many of a hundred so. Those over real sockets take thirty times as long. */
 export const ways = [
@@ -36,7 +36,7 @@ export async function playAll (count: number, seed: number, store: Settings['sto
 async function playSeed (seed: number, store: Settings['store'], way: 'injected' | 'wire'): Promise<void> {
   const random = new Random(seed)
   const settings = settingsOf(random, store)
-  const late = deadline()
+  const late = deadline(longest[way])
   const folder = store === 'sqlite' ? mkdtempSync(`${base}/model-`) : ''
   try {
     const open = opener(settings, folder)
@@ -51,10 +51,10 @@ async function playSeed (seed: number, store: Settings['store'], way: 'injected'
 }
 
 /** Rejects when a history has come to a standstill: somebody waits for what never comes. */
-function deadline (): { expired: Promise<never>, cancel: () => void } {
+function deadline (time: number): { expired: Promise<never>, cancel: () => void } {
   let cancel = (): void => {}
   const expired = new Promise<never>((_resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('it stands still')), longest)
+    const timer = setTimeout(() => reject(new Error('it stands still')), time)
     cancel = () => clearTimeout(timer)
   })
   return { expired, cancel }
