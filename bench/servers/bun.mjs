@@ -4,6 +4,7 @@ const people = new Map()
 const server = Bun.serve({
   port: 0,
   hostname: '127.0.0.1',
+  idleTimeout: 72,
   async fetch (request, self) {
     if (request.method === 'POST') {
       const person = { id: crypto.randomUUID(), ...await request.json() }

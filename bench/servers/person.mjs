@@ -8,7 +8,8 @@ export const Person = Type.Object({
   job: Type.String({ minLength: 1 })
 }, { additionalProperties: false })
 
-/** Tells the runner where the server listens. */
+/** Tells the runner where the server listens. Requests may be seconds apart under load: every server keeps connections as long as Fastify does. */
 export function announce (server) {
+  server.keepAliveTimeout = 72_000
   console.log(server.address().port)
 }

@@ -33,9 +33,10 @@ interface PeerResult {
 
 interface Result { readonly sizes: readonly number[], readonly rounds: number, readonly seconds: number, readonly peers: readonly PeerResult[], readonly ceilings: readonly Ceiling[] }
 
-const connections = 16
+const connections = 8
 /** Deliveries a second at the set pace, and requests beside them. */
 const pace = 50_000
+const pacedSeconds = 2
 const restRate = 200
 const sampleEvery = 10
 
@@ -79,7 +80,7 @@ async function measure (name: PeerName, server: Server, result: PeerResult, { si
   const largest = Math.max(...sizes)
   await posters.call('post', { port, connections, seconds: 0.5 })
   await delay(500)
-  const rest = await posters.call('get', { port, connections: 8, seconds, rate: restRate })
+  const rest = await posters.call('get', { port, connections, seconds, rate: restRate })
   result.restAloneP50.push(rest.latency.p50)
   result.restAloneP99.push(rest.latency.p99)
   const connect = async (count: number): Promise<void> => {
@@ -95,25 +96,25 @@ async function measure (name: PeerName, server: Server, result: PeerResult, { si
     await readers.call('close', { count: size })
     await delay(300)
     const paced = result.paced[size]
-    if (paced) await measurePaced(server, size, paced, { seconds: seconds * 2 }, context)
+    if (paced) await measurePaced(server, size, paced, `${result.name}, ${size} subscribers`, context)
     await measureFlat(server, result.flat[size] as Flat, `${result.name}, ${size} subscribers`, seconds, context)
   }
 }
 
-async function measurePaced (server: Server, size: number, paced: Paced, { seconds }: { seconds: number }, { readers, posters, fault }: Context): Promise<void> {
+async function measurePaced (server: Server, size: number, paced: Paced, what: string, { readers, posters, fault }: Context): Promise<void> {
   const { port } = server
   await readers.call('start')
   const [written, read] = await Promise.all([
-    posters.call('post', { port, connections: 8, seconds, rate: pace / size }),
-    posters.call('get', { port, connections: 8, seconds, rate: restRate })
+    posters.call('post', { port, connections, seconds: pacedSeconds, rate: pace / size }),
+    posters.call('get', { port, connections, seconds: pacedSeconds, rate: restRate })
   ])
   const received = await readers.call('settle', { from: Math.min(written.from, read.from), to: Math.max(written.to, read.to) })
-  if (received.wrong > 0) fault(`${size} subscribers at a set pace: ${received.wrong} deliveries lost or doubled`)
+  if (received.wrong > 0) fault(`${what} at a set pace: ${received.wrong} deliveries lost or doubled`)
   paced.p50.push(received.latency.p50)
   paced.p99.push(received.latency.p99)
   paced.restP50.push(read.latency.p50)
   paced.restP99.push(read.latency.p99)
-  paced.behind.push((received.at - written.startedAt) / 1e6 / seconds)
+  paced.behind.push((received.at - written.startedAt) / 1e6 / pacedSeconds)
 }
 
 async function measureFlat (server: Server, flat: Flat, what: string, seconds: number, { readers, posters, fault }: Context): Promise<void> {
@@ -155,7 +156,7 @@ ${flat.join('\n\n')}
 
 ### At a set pace
 
-${figure(pace)} deliveries a second for ${seconds * 2} s, and beside them ${restRate} GETs a second of one record, timed from when each was due. Above 1 in the last column: the server did not keep up.
+${figure(pace)} deliveries a second for ${pacedSeconds} s, and beside them ${restRate} GETs a second of one record, timed from when each was due. Above 1 in the last column: the server did not keep up.
 
 ${paced.join('\n\n')}
 

@@ -50,7 +50,7 @@ ${table(['Filters', 'CPU a POST, µs', 'beside no subscriber, µs', 'POSTs a sec
     String(wrong.reduce((sum, each) => sum + each, 0))
   ]))}
 
-What bounds it: the POST itself, and one delivery. Filters are found by an index on what they compare, so their number is not what counts. With one filter several changes share a write; with many each goes by itself.`
+What bounds it: the POST itself, and one delivery. With one filter, changes made close together share a write; with many, each goes to another socket.`
 }
 
 export const filters: Suite<Result> = { title: 'Filters', run, render }

@@ -72,7 +72,7 @@ ${table(['Log', 'all connected at first, s', 'all back, s', 'slowest single one,
     spreadText(each.cpu), spreadText(each.peak), String(each.wrong.reduce((sum, wrong) => sum + wrong, 0)), spreadText(each.readerShare.map(value => value * 100))
   ]))}
 
-What bounds it: the handshakes, on both sides. What was missed is read and encoded once for all.`
+What bounds it: the handshakes, on both sides, and reading what was missed.`
 }
 
 export const reconnect: Suite<Result> = { title: 'Reconnects', run, render }
