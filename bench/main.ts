@@ -14,7 +14,9 @@ const help = `npm run bench -- [suites] [--quick] [--peers names] [--render]
 suites   ${Object.keys(suites).join(', ')}; all by default
 --quick  small and short, to see whether all works; writes no documentation
 --peers  only these: ${Object.keys(peers).join(',')}; writes no documentation
---render writes docs/benchmarks.md anew from the last raw results`
+--render writes docs/benchmarks.md anew from the last raw results
+
+A run with a fault, such as a lost delivery, ends with an error and writes no documentation.`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -67,8 +69,10 @@ async function run (names: readonly SuiteName[]): Promise<void> {
     }
   }
   rmSync(folder, { recursive: true, force: true })
-  if (!partial) publish(raw, docs)
-  if (faults.length === 0) return
+  if (faults.length === 0) {
+    if (!partial) publish(raw, docs)
+    return
+  }
   console.error(`\n${faults.length} faults:\n${faults.join('\n')}`)
   process.exitCode = 1
 }
