@@ -1,4 +1,5 @@
 import type { LogEntry } from './change.ts'
+import type { Cursor } from './cursor.ts'
 import type { Where } from './where.ts'
 
 /** A record as it is kept. */
@@ -33,10 +34,14 @@ export interface Snapshot {
 
 /** The log of a resource, to read (contract §1). */
 export interface Log {
-  /** Names the history that positions belong to. */
+  /** Names the log as it is: another one when it was put in this one's place. */
   readonly epoch: string
   /** The newest position that has been announced. */
   readonly position: number
+  /** The cursor of a position: the same for good, on every instance and after a restart. */
+  cursor (position: number): string
+  /** Whether everything up to a cursor happened in this log; where not, the log was restored, rebuilt or lost since. */
+  includes (cursor: Cursor): boolean
   /** Up to `limit` entries after a position, with the log's floor and head as they are in the same transaction. */
   changes (after: number, limit: number): Promise<LogPage>
   /** Opens a snapshot at the announced position. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { LogEntry, type Json } from '../protocol/change.ts'
-import { formatCursor } from '../protocol/cursor.ts'
+import { type Cursor, formatCursor } from '../protocol/cursor.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import type { LogPage, Snapshot, Stored } from '../protocol/log.ts'
 import { compile } from '../protocol/predicate.ts'
@@ -43,6 +43,14 @@ class MemoryStore implements Store {
     return this.#position
   }
 
+  cursor (position: number): string {
+    return formatCursor(this.epoch, position)
+  }
+
+  includes ({ epoch }: Cursor): boolean {
+    return epoch === this.epoch
+  }
+
   listen (events: StoreEvents): void {
     this.#events = events
   }
@@ -67,7 +75,7 @@ class MemoryStore implements Store {
       const json = decide(before)
       if (json === undefined || (json === null && before === null)) return { before, after: before, position: this.#position + entries.length }
       const position = this.#position + entries.length + 1
-      const version = formatCursor(this.epoch, position)
+      const version = this.cursor(position)
       const after = json === null ? null : { id, version, json, record: JSON.parse(json) as Json }
       written.set(id, after)
       entries.push(new LogEntry({ position, id, time, version, json, beforeJson: before?.json ?? null }))

@@ -2,7 +2,6 @@ import { EventEmitter } from 'node:events'
 import { isDeepStrictEqual } from 'node:util'
 import type { TSchema } from '@sinclair/typebox'
 import type { Change, LogEntry } from '../protocol/change.ts'
-import { formatCursor } from '../protocol/cursor.ts'
 import { type BodyError, ChangeStreamError } from '../protocol/errors.ts'
 import type { Log, Stored } from '../protocol/log.ts'
 import { type Conditions, assertConditions } from './conditions.ts'
@@ -215,7 +214,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   }
 
   #cursor (position = this.#store.position): string {
-    return formatCursor(this.#store.epoch, position)
+    return this.#store.cursor(position)
   }
 
   #announce (entries: readonly LogEntry[]): void {

@@ -1,4 +1,3 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import { Database } from './sqlite/database.ts'
@@ -14,8 +13,8 @@ export interface SqliteOptions {
   /** By default `node` where Node has `node:sqlite` (22.13 on), else `better-sqlite3`. */
   readonly driver?: DriverName
   /**
-   * `full` (default): what was answered survives a power cut. `normal`: it survives a crash of the process, and after a
-   * restart of the machine the log has a new epoch, because a power cut may have taken its end.
+   * `full` (default): what was answered survives a power cut. `normal`: it survives a crash of the process; a power cut may
+   * take the log's end, and readers that have seen that are told so.
    */
   readonly synchronous?: 'full' | 'normal'
   /** How much of the log is kept: by default 100,000 changes, and all of the last hour. */
@@ -60,7 +59,7 @@ async function opened (open: Open, file: string, tables: Tables, { busyTimeout, 
     let connection: Connection | undefined
     try {
       connection = open(file)
-      prepare(connection, file, tables, synchronous)
+      prepare(connection, tables, synchronous)
       return connection
     } catch (error) {
       connection?.close()
@@ -70,33 +69,18 @@ async function opened (open: Open, file: string, tables: Tables, { busyTimeout, 
   }
 }
 
-function prepare (connection: Connection, file: string, tables: Tables, synchronous: 'full' | 'normal'): void {
+function prepare (connection: Connection, tables: Tables, synchronous: 'full' | 'normal'): void {
   connection.exec(`PRAGMA synchronous = ${synchronous}; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON`)
   const { journal_mode: mode } = connection.prepare('PRAGMA journal_mode = WAL').get() as { journal_mode: string }
   if (mode !== 'wal') throw new TypeError(`it can't be switched to WAL mode, it stays in "${mode}"`)
   connection.exec('BEGIN IMMEDIATE')
   try {
-    prepareLayout(connection, tables, incarnation(file, synchronous))
+    prepareLayout(connection, tables)
     connection.exec('COMMIT')
   } catch (error) {
     connection.exec('ROLLBACK')
     throw error
   }
-}
-
-/**
- * Names the file that the log lives in, so that a copy or a restored backup, which may have lost the end of its log, is
- * told from the original; with `normal` also the run of the machine, since its end may be lost with that.
- */
-function incarnation (file: string, synchronous: 'full' | 'normal'): string {
-  const { ino, birthtimeNs } = statSync(file, { bigint: true })
-  return synchronous === 'full' ? `${ino}-${birthtimeNs}` : `${ino}-${birthtimeNs}-${bootId()}`
-}
-
-const bootIdFile = '/proc/sys/kernel/random/boot_id'
-
-function bootId (): string {
-  return existsSync(bootIdFile) ? readFileSync(bootIdFile, 'utf8').trim() : `${process.pid}-${Date.now()}`
 }
 
 function openError (file: string, error: unknown): ChangeStreamError {

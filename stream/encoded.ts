@@ -1,17 +1,17 @@
 import type { LogEntry } from '../protocol/change.ts'
 import type { Op } from './filter.ts'
-import type { Reader } from './reader.ts'
+import type { Cursors, Reader } from './reader.ts'
 import { toldOf } from './told.ts'
 
 /** A change and the bytes it has been encoded to, each form once, whoever asks for it. */
 export class EncodedChange {
   readonly entry: LogEntry
-  readonly #epoch: string
+  readonly #log: Cursors
   #forms: Map<string, Buffer> | undefined
 
-  constructor (entry: LogEntry, epoch: string) {
+  constructor (entry: LogEntry, log: Cursors) {
     this.entry = entry
-    this.#epoch = epoch
+    this.#log = log
   }
 
   get position (): number {
@@ -27,7 +27,7 @@ export class EncodedChange {
     const key = `${reader.name} ${op} ${fields?.join() ?? '*'}`
     let form = this.#forms?.get(key)
     if (form) return form
-    form = reader.encode(toldOf(this.entry, op, fields), this.#epoch)
+    form = reader.encode(toldOf(this.entry, op, fields), this.#log)
     this.#forms ??= new Map()
     this.#forms.set(key, form)
     return form

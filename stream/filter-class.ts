@@ -1,7 +1,7 @@
 import type { Filter } from '../protocol/filter.ts'
 import type { EncodedChange } from './encoded.ts'
 import { type Judge, judgeOf } from './filter.ts'
-import type { Fragment, Reader } from './reader.ts'
+import type { Cursors, Fragment, Reader } from './reader.ts'
 import { Ring } from './ring.ts'
 
 /** A subscription at the live end, as its class sees it. */
@@ -38,7 +38,7 @@ export class FilterClass {
   readonly #ring: Ring<Fragment>
   readonly #members: Member[] = []
   readonly #batches = new Map<number, Batch>()
-  #epoch: string
+  readonly #log: Cursors
   /** Position of the newest fragment. */
   #end: number
   /** How many members stand before `#end`. */
@@ -54,12 +54,12 @@ export class FilterClass {
   #owed = 0
   #fresh = 0
 
-  constructor (key: string, filter: Filter, reader: Reader, { epoch, position, ringSize }: { epoch: string, position: number, ringSize: number }) {
+  constructor (key: string, filter: Filter, reader: Reader, { log, position, ringSize }: { log: Cursors, position: number, ringSize: number }) {
     this.key = key
     this.filter = filter
     this.reader = reader
     this.#judge = judgeOf(filter)
-    this.#epoch = epoch
+    this.#log = log
     this.#end = position
     this.#ring = new Ring(position, ringSize, fragment => fragment.bytes.length)
   }
@@ -147,7 +147,7 @@ export class FilterClass {
     let size = 0
     const full = fragments.findIndex(fragment => (size += fragment.bytes.length) >= batchSize)
     const chosen = full < 0 ? fragments : fragments.slice(0, full + 1)
-    const batch = { bytes: this.reader.join(chosen, this.#epoch), upTo: chosen.at(-1)?.position ?? last.position }
+    const batch = { bytes: this.reader.join(chosen, this.#log), upTo: chosen.at(-1)?.position ?? last.position }
     if (this.#behind > 0) this.#batches.set(position, batch) // others may stand there too
     return batch
   }
@@ -158,8 +158,7 @@ export class FilterClass {
   }
 
   /** Forgets everything: the log is another one. */
-  restart (epoch: string, position: number): void {
-    this.#epoch = epoch
+  restart (position: number): void {
     this.#behind = 0
     this.#rest(position)
   }

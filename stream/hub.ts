@@ -1,5 +1,5 @@
 import type { LogEntry } from '../protocol/change.ts'
-import { type Cursor, formatCursor } from '../protocol/cursor.ts'
+import type { Cursor } from '../protocol/cursor.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import { type Filter, filterKey } from '../protocol/filter.ts'
 import type { Log } from '../protocol/log.ts'
@@ -98,7 +98,7 @@ export class Hub {
   }
 
   cursor (position = this.#position): string {
-    return formatCursor(this.log.epoch, position)
+    return this.log.cursor(position)
   }
 
   /** Takes committed changes, in order, right behind the last ones. */
@@ -106,7 +106,7 @@ export class Hub {
     this.#position = entries.at(-1)?.position ?? this.#position
     if (this.#classes.size === 0) return this.#tail.clear(this.#position)
     for (const entry of entries) {
-      const change = new EncodedChange(entry, this.log.epoch)
+      const change = new EncodedChange(entry, this.log)
       this.#tail.push(change)
       for (const filterClass of this.#index.candidates(entry)) if (filterClass.take(change)) this.#passes.add(filterClass)
     }
@@ -121,7 +121,7 @@ export class Hub {
     this.#passes.clear()
     const gone = new ChangeStreamError('gone', 'the log has been replaced by another')
     for (const subscription of this.#subscriptions) subscription.lose(gone)
-    for (const filterClass of this.#classes.values()) filterClass.restart(this.log.epoch, this.#position)
+    for (const filterClass of this.#classes.values()) filterClass.restart(this.#position)
   }
 
   /**
@@ -132,9 +132,9 @@ export class Hub {
     await this.log.refresh()
     if (since === 'now') return this.#position
     if (since === 'start') return (await this.log.changes(0, 1)).floor
-    if (since.epoch !== this.log.epoch) throw new ChangeStreamError('gone', 'since is of another log: this one was restored, rebuilt or lost')
+    if (!this.log.includes(since)) throw new ChangeStreamError('gone', 'since is of another log: this one was restored, rebuilt or lost')
     if (since.position > this.#position) throw new ChangeStreamError('gone', 'since is ahead of the log')
-    if (this.#tail.after(since.position, 0) === null) assertReaches(await this.log.changes(since.position, 1), since.position, since.epoch)
+    if (this.#tail.after(since.position, 0) === null) assertReaches(await this.log.changes(since.position, 1), since.position, this.log.epoch)
     return since.position
   }
 
@@ -148,7 +148,7 @@ export class Hub {
     const key = `${reader.name}|${filterKey(filter)}`
     let filterClass = this.#classes.get(key)
     if (!filterClass) {
-      filterClass = new FilterClass(key, filter, reader, { epoch: this.log.epoch, position: this.#position, ringSize: this.settings.ringSize })
+      filterClass = new FilterClass(key, filter, reader, { log: this.log, position: this.#position, ringSize: this.settings.ringSize })
       this.#classes.set(key, filterClass)
       this.#index.add(filterClass)
     }

@@ -69,7 +69,7 @@ export class Pages {
     const page = await this.#log.changes(position, pageLength)
     assertReaches(page, position, epoch)
     if (page.entries.length === 0) throw new ChangeStreamError('gone', 'the log ends earlier than it did')
-    return page.entries.map(entry => new EncodedChange(entry, epoch))
+    return page.entries.map(entry => new EncodedChange(entry, this.#log))
   }
 }
 

@@ -2,7 +2,7 @@ import type { Filter } from '../protocol/filter.ts'
 import type { Snapshot, Stored } from '../protocol/log.ts'
 import { compile } from '../protocol/predicate.ts'
 import { type Where, whereKey } from '../protocol/where.ts'
-import type { Reader } from './reader.ts'
+import type { Cursors, Reader } from './reader.ts'
 import { recordText, toldByFilter } from './told.ts'
 
 /** Records of one position on their way to one subscriber. */
@@ -26,7 +26,7 @@ export function recordsOf (snapshot: Snapshot, reader: Reader, { fields }: Filte
 }
 
 /** What another filter makes of a view: `leave` for what is no longer in it, `save` for what has come in or looks different now. */
-export function differenceOf (snapshot: Snapshot, reader: Reader, before: Filter, after: Filter, epoch: string, finish: () => void): Piecework {
+export function differenceOf (snapshot: Snapshot, reader: Reader, before: Filter, after: Filter, log: Cursors, finish: () => void): Piecework {
   const { position } = snapshot
   const at = new Date().toISOString()
   const wasIn = compile(before.where)
@@ -36,14 +36,14 @@ export function differenceOf (snapshot: Snapshot, reader: Reader, before: Filter
     const record: unknown = JSON.parse(stored.json)
     const was = wasIn(record)
     const is = isIn(record)
-    if (is && (!was || redrawn) && after.kinds !== 'deletes') return [reader.encode(toldByFilter(stored, 'save', position, at, after.fields), epoch)]
-    if (was && !is && after.kinds !== 'saves') return [reader.encode(toldByFilter(stored, 'leave', position, at, null), epoch)]
+    if (is && (!was || redrawn) && after.kinds !== 'deletes') return [reader.encode(toldByFilter(stored, 'save', position, at, after.fields), log)]
+    if (was && !is && after.kinds !== 'saves') return [reader.encode(toldByFilter(stored, 'leave', position, at, null), log)]
     return []
   }
   return {
     snapshot,
     finish,
-    encode: piece => inGroups(piece.flatMap(encodeOne), bytes => bytes.length).map(group => reader.joinForOne(group.map(bytes => ({ position, bytes })), epoch))
+    encode: piece => inGroups(piece.flatMap(encodeOne), bytes => bytes.length).map(group => reader.joinForOne(group.map(bytes => ({ position, bytes })), log))
   }
 }
 

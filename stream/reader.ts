@@ -1,7 +1,10 @@
-import { formatCursor } from '../protocol/cursor.ts'
+import type { Log } from '../protocol/log.ts'
 import type { ControlMessage } from '../protocol/messages.ts'
 import { deflatedFrame, textFrame } from './frame.ts'
 import { type Told, toldJson } from './told.ts'
+
+/** Names positions. */
+export type Cursors = Pick<Log, 'cursor'>
 
 /** A change as one reader gets it, encoded once for all who get it so. */
 export interface Fragment {
@@ -12,11 +15,11 @@ export interface Fragment {
 /** One way to read the stream: how changes and messages become bytes (contract §3.1 to §3.3). */
 export interface Reader {
   readonly name: string
-  encode (told: Told, epoch: string): Buffer
+  encode (told: Told, log: Cursors): Buffer
   /** The bytes that carry `fragments` to a connection; any number of connections may be sent the same. */
-  join (fragments: readonly Fragment[], epoch: string): Buffer
+  join (fragments: readonly Fragment[], log: Cursors): Buffer
   /** The same for one connection alone, which is not worth compressing for. */
-  joinForOne (fragments: readonly Fragment[], epoch: string): Buffer
+  joinForOne (fragments: readonly Fragment[], log: Cursors): Buffer
   /** The bytes of a `snapshot` message; `texts` are the records as JSON. */
   records (texts: readonly string[]): Buffer
   /**
@@ -61,24 +64,24 @@ export function jsonReader (framing: Framing = 'plain'): Reader {
   return {
     name: `json ${framing}`,
     encode: told => Buffer.from(toldJson(told)),
-    join: (fragments, epoch) => frame(changesJson(fragments, epoch)),
-    joinForOne: (fragments, epoch) => textFrame(changesJson(fragments, epoch)),
+    join: (fragments, log) => frame(changesJson(fragments, log)),
+    joinForOne: (fragments, log) => textFrame(changesJson(fragments, log)),
     records: texts => textFrame(Buffer.from(snapshotJson(texts))),
     message: message => textFrame(Buffer.from(JSON.stringify(message)))
   }
 }
 
-function changesJson (fragments: readonly Fragment[], epoch: string): Buffer {
+function changesJson (fragments: readonly Fragment[], log: Cursors): Buffer {
   const parts: Buffer[] = [changesStart]
   for (const { bytes } of fragments) parts.push(bytes, comma)
-  parts[parts.length - 1] = Buffer.from(`],"cursor":"${formatCursor(epoch, fragments.at(-1)?.position ?? 0)}"}`)
+  parts[parts.length - 1] = Buffer.from(`],"cursor":"${log.cursor(fragments.at(-1)?.position ?? 0)}"}`)
   return Buffer.concat(parts)
 }
 
 /** Server-sent events, an event a change (contract §3.3; HTML, 9.2). */
 export const sseReader: Reader = {
   name: 'sse',
-  encode: (told, epoch) => Buffer.from(`event: ${told.op}\nid: ${formatCursor(epoch, told.position)}\ndata: ${toldJson(told)}\n\n`),
+  encode: (told, log) => Buffer.from(`event: ${told.op}\nid: ${log.cursor(told.position)}\ndata: ${toldJson(told)}\n\n`),
   join: concatenated,
   joinForOne: concatenated,
   records: texts => Buffer.from(`event: snapshot\ndata: ${snapshotJson(texts)}\n\n`),

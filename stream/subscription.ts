@@ -262,7 +262,7 @@ export class Subscription implements Member {
       const fragment = this.#class.fragment(change)
       if (fragment) fragments.push(fragment)
     }
-    for (const group of inGroups(fragments, fragment => fragment.bytes.length)) this.#connection.write(this.#reader.joinForOne(group, this.#hub.log.epoch))
+    for (const group of inGroups(fragments, fragment => fragment.bytes.length)) this.#connection.write(this.#reader.joinForOne(group, this.#hub.log))
   }
 
   /** Goes over to the next filter, by way of the difference where the subscriber keeps a view. */
@@ -272,7 +272,7 @@ export class Subscription implements Member {
       this.#adopt(filter)
       this.#message({ type: 'filtered', cursor: this.#hub.cursor(at), filter: toMessage(filter) })
     }
-    if (snapshot) this.#begin(differenceOf(snapshot, this.#reader, this.#class.filter, filter, this.#hub.log.epoch, finish))
+    if (snapshot) this.#begin(differenceOf(snapshot, this.#reader, this.#class.filter, filter, this.#hub.log, finish))
     else finish()
     this.#hub.enqueue(this)
   }

@@ -1,7 +1,7 @@
 import { LogEntry } from '../../protocol/change.ts'
-import { formatCursor } from '../../protocol/cursor.ts'
 import type { Stored } from '../../protocol/log.ts'
 import type { Connection, Statement, Value } from './driver.ts'
+import { Epochs, type PastEpoch } from './epochs.ts'
 import type { Tables } from './layout.ts'
 
 /** What the log spans: every position up to `floor` has been trimmed, `head` is the newest. */
@@ -23,7 +23,10 @@ export class Database {
   readonly #connection: Connection
   readonly #statements = new Map<string, Statement>()
   readonly #sql: ReturnType<typeof sqlOf>
-  /** The log's epoch when it was last looked at. */
+  /** As they were when the log was last looked at, and how far it had come. */
+  #epochs = new Epochs('', [])
+  #head = 0
+  /** Of the log as a whole; another one when it was put in this one's place. */
   #epoch = ''
 
   constructor (connection: Connection, tables: Tables) {
@@ -85,15 +88,27 @@ export class Database {
     }
   }
 
-  /** Reads what the log spans, and takes note of its epoch. */
+  /** Reads what the log spans, and takes note of its epochs. */
   bounds (): Bounds {
-    const bounds = this.statement(this.#sql.bounds).get() as Bounds
-    this.#epoch = bounds.epoch
-    return bounds
+    const { epoch, floor, head } = this.statement(this.#sql.bounds).get() as Bounds
+    if (epoch !== this.#epochs.current) this.#noticeEpochs(epoch)
+    this.#head = head
+    return { epoch: this.#epoch, floor, head }
   }
 
+  /** Names this log: the same for as long as what it has given out is in it. */
   get epoch (): string {
     return this.#epoch
+  }
+
+  get epochs (): Epochs {
+    return this.#epochs
+  }
+
+  #noticeEpochs (current: string): void {
+    const epochs = new Epochs(current, this.statement(this.#sql.epochs).all() as PastEpoch[])
+    if (!epochs.includes({ epoch: this.#epochs.current, position: this.#head })) this.#epoch = current
+    this.#epochs = epochs
   }
 
   entriesAfter (position: number, limit = -1): LogEntry[] {
@@ -110,7 +125,7 @@ export class Database {
   }
 
   #entry ({ position, id, time }: LogMark, json: string | null, beforeJson: string | null): LogEntry {
-    return new LogEntry({ position, id, time, version: formatCursor(this.#epoch, position), json, beforeJson })
+    return new LogEntry({ position, id, time, version: this.#epochs.cursor(position), json, beforeJson })
   }
 
   read (id: string): Stored | null {
@@ -120,7 +135,7 @@ export class Database {
   /** What a query for `id`, `record` and `version` finds. */
   records (sql: string, ...values: Value[]): Stored[] {
     const rows = this.statement(sql).all(...values) as RecordRow[]
-    return rows.map(({ id, record, version }) => ({ id, version: formatCursor(this.#epoch, version), json: oneLine(record) }))
+    return rows.map(({ id, record, version }) => ({ id, version: this.#epochs.cursor(version), json: oneLine(record) }))
   }
 
   /** Creates, replaces or deletes a record; the triggers write the log. */
@@ -161,6 +176,7 @@ function oneLine<T extends string | null> (json: T): T {
 function sqlOf ({ name, nameText, records, changes }: Tables) {
   return {
     bounds: `SELECT epoch, floor, coalesce((SELECT seq FROM sqlite_sequence WHERE name = '${name}_changes'), 0) AS head FROM change_streams WHERE resource = ${nameText}`,
+    epochs: `SELECT epoch, up_to AS upTo FROM change_stream_epochs WHERE resource = ${nameText} ORDER BY up_to`,
     entries: `SELECT position, id, time, before, after FROM ${changes} WHERE position > ? ORDER BY position LIMIT ?`,
     marks: `SELECT position, id, time FROM ${changes} WHERE position > ? ORDER BY position`,
     young: `SELECT min(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time > ?`,

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import type { Connection } from './driver.ts'
+import { newEpoch } from './epochs.ts'
 
 /** The tables of one resource, quoted for SQL. */
 export interface Tables {
@@ -28,13 +28,19 @@ export function tablesOf (name: string): Tables {
   }
 }
 
-const registry = `CREATE TABLE IF NOT EXISTS change_streams (
-  resource TEXT NOT NULL PRIMARY KEY,
-  layout INTEGER NOT NULL,
-  epoch TEXT NOT NULL,
-  floor INTEGER NOT NULL,
-  incarnation TEXT NOT NULL
-) STRICT, WITHOUT ROWID`
+const registry = `
+  CREATE TABLE IF NOT EXISTS change_streams (
+    resource TEXT NOT NULL PRIMARY KEY,
+    layout INTEGER NOT NULL,
+    epoch TEXT NOT NULL,
+    floor INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS change_stream_epochs (
+    resource TEXT NOT NULL,
+    up_to INTEGER NOT NULL,
+    epoch TEXT NOT NULL,
+    PRIMARY KEY (resource, up_to)
+  ) STRICT, WITHOUT ROWID`
 
 /**
  * How the tables are made, one step per layout; a file of an older layout gets the steps that it lacks.
@@ -96,13 +102,12 @@ function triggers ({ records, changes, replaced, trigger }: Tables): Record<stri
 }
 
 /**
- * Makes the tables and triggers of a resource, or brings them up to date, inside the caller's transaction.
- * @param incarnation names this very file; where it is not the one that the log was written in, the log gets a new epoch
+ * Makes the tables and triggers of a resource, or brings them up to date, and begins an epoch, inside the caller's transaction.
  * @throws {TypeError} where the file has a newer layout, or a table of that name that is not ours
  */
-export function prepareLayout (connection: Connection, tables: Tables, incarnation: string): void {
+export function prepareLayout (connection: Connection, tables: Tables): void {
   connection.exec(registry)
-  const known = connection.prepare('SELECT layout, epoch, incarnation FROM change_streams WHERE resource = ?').get(tables.name) as { layout: number, epoch: string, incarnation: string } | undefined
+  const known = connection.prepare('SELECT layout, epoch, floor FROM change_streams WHERE resource = ?').get(tables.name) as { layout: number, epoch: string, floor: number } | undefined
   if (known && known.layout > steps.length) {
     throw new TypeError(`it has layout ${known.layout} of "${tables.name}", and this version knows layouts up to ${steps.length}: update fastify-change-stream`)
   }
@@ -113,22 +118,20 @@ export function prepareLayout (connection: Connection, tables: Tables, incarnati
     for (const step of steps.slice(whole ? known.layout : 0)) connection.exec(step(tables))
     for (const [name, text] of Object.entries(triggers(tables))) connection.exec(`DROP TRIGGER IF EXISTS ${name}; CREATE TRIGGER ${name} ${text}`)
   }
-  if (whole && known.layout === steps.length && known.incarnation === incarnation) return
-  const floor = whole ? floorOf(connection, tables) : restart(connection, tables)
-  connection.prepare('INSERT OR REPLACE INTO change_streams (resource, layout, epoch, floor, incarnation) VALUES (?, ?, ?, ?, ?)')
-    .run(tables.name, steps.length, whole && known.incarnation === incarnation ? known.epoch : newEpoch(), floor, incarnation)
+  const floor = whole ? known.floor : restart(connection, tables)
+  if (whole) connection.prepare(endEpoch).run(tables.name, known.epoch, `${tables.name}_changes`)
+  connection.prepare('INSERT OR REPLACE INTO change_streams (resource, layout, epoch, floor) VALUES (?, ?, ?, ?)')
+    .run(tables.name, steps.length, newEpoch(), floor)
 }
 
-function newEpoch (): string {
-  return randomBytes(9).toString('base64url')
-}
-
-function floorOf (connection: Connection, { name }: Tables): number {
-  return (connection.prepare('SELECT floor FROM change_streams WHERE resource = ?').get(name) as { floor: number }).floor
-}
+/** The last epoch is over, at the newest position. One that has given out none is forgotten, since no cursor bears its name. */
+const endEpoch = `
+  INSERT OR IGNORE INTO change_stream_epochs (resource, epoch, up_to)
+  VALUES (?, ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0))`
 
 /** Starts an empty log behind the versions that records bear, so that none is given out twice. */
 function restart (connection: Connection, { name, records }: Tables): number {
+  connection.prepare('DELETE FROM change_stream_epochs WHERE resource = ?').run(name)
   const { version } = connection.prepare(`SELECT coalesce(max(version), 0) AS version FROM ${records}`).get() as { version: number }
   connection.prepare('INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)').run(`${name}_changes`, version)
   return version

@@ -1,5 +1,6 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import type { LogEntry } from '../../protocol/change.ts'
+import type { Cursor } from '../../protocol/cursor.ts'
 import { ChangeStreamError } from '../../protocol/errors.ts'
 import type { LogPage, Snapshot, Stored } from '../../protocol/log.ts'
 import { compile } from '../../protocol/predicate.ts'
@@ -67,6 +68,14 @@ export class SqliteStore implements Store {
     return this.#position
   }
 
+  cursor (position: number): string {
+    return this.#database.epochs.cursor(position)
+  }
+
+  includes (cursor: Cursor): boolean {
+    return this.#database.epochs.includes(cursor)
+  }
+
   listen (events: StoreEvents): void {
     this.#events = events
     this.#every(this.#settings.pollInterval, () => this.#poll())
@@ -74,7 +83,10 @@ export class SqliteStore implements Store {
   }
 
   async get (id: string): Promise<Stored | null> {
-    return this.#read(() => this.#database.read(id))
+    return this.#read(() => {
+      this.#database.bounds()
+      return this.#database.read(id)
+    })
   }
 
   async list (query: ListQuery): Promise<Listing> {

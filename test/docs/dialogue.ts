@@ -95,9 +95,11 @@ export class Dialogue {
         return
       }
       case '(the server is started)': return await this.#start()
-      case '(the database is restored from a copy)':
+      case '(the database is copied)':
         await this.#app?.close()
-        copyFileSync(file, `${file}.copy`)
+        return copyFileSync(file, `${file}.copy`)
+      case '(the database is restored from the copy)':
+        await this.#app?.close()
         return renameSync(`${file}.copy`, file)
       default: throw new Error(`nobody knows how: ${line}`)
     }

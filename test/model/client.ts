@@ -195,12 +195,12 @@ export class Client {
 
   #checkPage ({ filter, since, limit, page, before, after, model }: { filter: Filter, since: string, limit: number, page: FeedPage, before: Moment, after: Moment, model: ModelLog }): void {
     const fail = (why: string): never => { throw new Error(`${why}: ${JSON.stringify({ filter, since, limit, before, after, page })}`) }
-    const from = since === 'start' ? { epoch: model.epoch, position: after.floor } : readCursor(since)
+    const from = since === 'start' ? { epoch: null, position: after.floor } : readCursor(since)
     if (page.status !== 200) {
-      if (page.status !== 410 || (from.epoch === model.epoch && from.position >= after.floor && from.position <= before.head && !(since === 'start' && before.floor < after.floor))) fail('the feed refused what it should have')
+      if (page.status !== 410 || ((from.epoch === null || model.hasEpoch(from.epoch)) && from.position >= after.floor && from.position <= before.head && !(since === 'start' && before.floor < after.floor))) fail('the feed refused what it should have')
       return
     }
-    if (from.epoch !== model.epoch) fail('the feed goes on in another log')
+    if (from.epoch !== null && !model.hasEpoch(from.epoch)) fail('the feed goes on in another log')
     const upTo = readCursor(page.cursor).position
     const least = since === 'start' ? before.floor : from.position
     const told = page.changes.map(({ at, ...told }) => told)

@@ -96,7 +96,7 @@ class History {
       await accepted(() => part.writes.send(service, { kind: 'delete', id }))
       part.writes.ids.splice(part.writes.ids.indexOf(id), 1)
       await part.writes.settled()
-      if (epoch !== part.model.epoch) throw new Error('the log has become another one')
+      if (!part.model.hasEpoch(epoch)) throw new Error('the log has become another one')
       const head = service.position
       await Promise.all(part.clients.map(client => client.catchUp(head, { id, markedAt: readCursor(marked.cursor).position })))
       await this.#compare(index)
@@ -134,8 +134,11 @@ class History {
         client.gone()
       }
       const { epoch } = this.#at(index)
-      if ((epoch === part.model.epoch) !== (this.#settings.store === 'sqlite')) throw new Error(`after the restart the epoch is ${epoch}`)
-      if (epoch === part.model.epoch) continue
+      if (part.model.hasEpoch(epoch)) throw new Error(`after the restart the epoch is ${epoch} again`)
+      if (this.#settings.store === 'sqlite') {
+        part.model.begin(epoch)
+        continue
+      }
       part.model = new ModelLog(epoch)
       part.writes.forget()
     }

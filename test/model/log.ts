@@ -28,14 +28,24 @@ export function readCursor (text: string): Cursor {
   return { epoch: text.slice(0, dot), position: Number(text.slice(dot + 1)) }
 }
 
-/** What the log should be: all that was committed in one epoch, never trimmed, and the records of every position. */
+/** What the log should be: all that was committed, never trimmed, and the records of every position. */
 export class ModelLog {
-  readonly epoch: string
+  readonly #epochs: string[]
   readonly #entries: Entry[] = []
   readonly #records: Records[] = [new Map()]
 
   constructor (epoch: string) {
-    this.epoch = epoch
+    this.#epochs = [epoch]
+  }
+
+  /** The log was opened again. */
+  begin (epoch: string): void {
+    this.#epochs.push(epoch)
+  }
+
+  /** Whether it has given out positions under that name. */
+  hasEpoch (epoch: string): boolean {
+    return this.#epochs.includes(epoch)
   }
 
   get head (): number {

@@ -48,7 +48,7 @@ export class TextTranscript {
       return Array.from({ length: most - least + 1 }, (_, index) => ({ position: least + index, obeyed: 0, explained: 0 }))
     }
     const { epoch, position } = readCursor(since)
-    if (epoch !== this.#model.epoch || position > after.head) return []
+    if (!this.#model.hasEpoch(epoch) || position > after.head) return []
     return position < after.floor && code === 4410 && this.#session.texts.length === 1 ? [] : [{ position, obeyed: 0, explained: 0 }]
   }
 

@@ -215,7 +215,7 @@ export class Transcript {
 
   #assertGone (since: string, floor: number): void {
     const { epoch, position } = readCursor(since)
-    if (since === 'start' || (epoch === this.#model.epoch && position >= floor && position <= this.#session.before.head)) this.#fail(`${since} was refused, but the log reaches back to ${floor}`)
+    if (since === 'start' || (this.#model.hasEpoch(epoch) && position >= floor && position <= this.#session.before.head)) this.#fail(`${since} was refused, but the log reaches back to ${floor}`)
   }
 
   /** A browser resumes from an event's `id` by itself, so there must be none before the snapshot is complete. */
@@ -234,7 +234,7 @@ export class Transcript {
 
   #positionOf (cursor: string): number {
     const { epoch, position } = readCursor(cursor)
-    if (epoch !== this.#model.epoch || position > this.#model.head) this.#fail(`${cursor} is no cursor of this log, ${this.#model.epoch} up to ${this.#model.head}`)
+    if (!this.#model.hasEpoch(epoch) || position > this.#model.head) this.#fail(`${cursor} is no cursor of this log, up to ${this.#model.head}`)
     return position
   }
 

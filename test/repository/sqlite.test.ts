@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, copyFileSync, existsSync, readFileSync, renameSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { parseCursor } from '../../protocol/cursor.ts'
 import { parseWhere } from '../../protocol/where.ts'
 import { Person } from '../../plugin/options.ts'
 import { Repository } from '../../repository/repository.ts'
@@ -28,22 +29,30 @@ function other (t: Test, file: string): ReturnType<typeof openFile> {
   return connection
 }
 
+/** Whether a cursor may be resumed from. */
+function includes (people: People, cursor: string): boolean {
+  const parsed = parseCursor(cursor)
+  return parsed !== null && people.log.includes(parsed)
+}
+
 const person = (id: string, more: object = {}): string => JSON.stringify({ id, ...ada, ...more })
 
-t.test('records, versions, log and epoch survive a restart', async t => {
+t.test('records, versions, log and cursors survive a restart', async t => {
   const options = sqliteOptions(t)
   const before = await open(t, options)
   const saved = await before.createAll([ada, grace])
   await before.patch(saved[0]?.id ?? '', { age: 37 })
-  const { epoch } = before.log
+  const { cursor } = await before.patch(saved[1]?.id ?? '', { age: 80 })
+  const { version } = await before.get(saved[1]?.id ?? '') ?? {}
   const { entries } = await before.log.changes(0, 10)
   await before.close()
   t.notOk(existsSync(`${options.file}-wal`), 'nothing is left beside the file')
   const after = await open(t, options)
-  t.equal(after.log.epoch, epoch)
-  t.equal((await after.get(saved[1]?.id ?? ''))?.version, saved[1]?.version)
+  t.equal(after.log.cursor(after.log.position), cursor)
+  t.ok(includes(after, cursor))
+  t.equal((await after.get(saved[1]?.id ?? ''))?.version, version)
   t.same((await after.log.changes(0, 10)).entries.map(entry => entry.toChange()), entries.map(entry => entry.toChange()))
-  t.equal((await after.create(ada)).cursor, `${epoch}.4`)
+  t.match((await after.create(ada)).cursor, /\.5$/)
 })
 
 t.test('writes of one turn share one transaction and so one sync', async t => {
@@ -110,7 +119,8 @@ t.test('two processes on one file tell the same changes at the same positions', 
   await Promise.all([one.log.refresh(), two.log.refresh()])
   t.same(told[0], told[1])
   t.same(told[0]?.map(text => Number(text.split(' ')[0])), Array.from({ length: 400 }, (_, index) => index + 1))
-  t.equal(one.log.epoch, two.log.epoch)
+  t.equal(one.log.cursor(400), two.log.cursor(400))
+  t.ok(includes(one, two.log.cursor(400)) && includes(two, one.log.cursor(400)))
 })
 
 t.test('a lock that someone else holds does not block the event loop, and the write goes through when it is gone', async t => {
@@ -204,41 +214,71 @@ t.test('a full disk fails the writes that do not fit, and loses nothing', async 
   await people.create(ada)
 })
 
-t.test('a log that was restored, rebuilt or lost has another epoch', async t => {
+t.test('a log that was restored gives no cursor out twice, and knows those that it has given out', async t => {
+  for (const restore of [copyFileSync, renameSync]) {
+    const options = sqliteOptions(t)
+    const file = `${options.file}-${restore.name}`
+    const start = async (): Promise<People> => await open(t, { ...options, file })
+    const write = async (people: People, count: number): Promise<string[]> => (await people.createAll(Array.from({ length: count }, () => ada))).map(({ cursor }) => cursor)
+    const before = await start()
+    const kept = await write(before, 3)
+    await before.close()
+    const again = await start()
+    kept.push(...await write(again, 3))
+    await again.close()
+    copyFileSync(file, `${file}.backup`)
+
+    const original = await start()
+    const lost = await write(original, 3)
+    await original.close()
+    restore(`${file}.backup`, file)
+    const restored = await start()
+    for (const round of ['before', 'after']) {
+      for (const cursor of kept) t.ok(includes(restored, cursor), `${cursor} ${round} a write`)
+      for (const cursor of lost) t.notOk(includes(restored, cursor), `${cursor} ${round} a write`)
+      const own = await write(restored, 3)
+      t.notOk(own.some(cursor => lost.includes(cursor)))
+      for (const cursor of own) t.ok(includes(restored, cursor))
+    }
+    await restored.close()
+  }
+})
+
+t.test('a process that opens the file while others have it open begins an epoch for all', async t => {
   const options = sqliteOptions(t)
-  const file = options.file
+  const one = await open(t, options)
+  const first = await one.create(ada)
+  let resets = 0
+  one.on('reset', () => resets++)
+  const two = await open(t, options)
+  const { id, cursor } = await two.create(ada)
+  t.not(cursor.split('.')[0], first.cursor.split('.')[0])
+  t.equal((await one.get(id))?.version, cursor)
+  t.ok(includes(one, cursor))
+  t.equal((await one.create(ada)).cursor.split('.')[0], cursor.split('.')[0])
+  t.equal((await two.get(first.id))?.version, first.version)
+  t.equal(resets, 0)
+})
+
+t.test('a log that was rebuilt or lost is another', async t => {
+  const options = sqliteOptions(t)
   const start = await open(t, options)
   const { id, version, cursor } = await start.create(ada)
-  await start.patch(id, { age: 37 })
-  const epochs = new Set([start.log.epoch])
+  const cursors = [cursor, (await start.patch(id, { age: 37 })).cursor]
   await start.close()
-  const reopened = async (what: string): Promise<People> => {
+  for (const loss of ['DROP TABLE people_changes', 'DROP TRIGGER people_update']) {
+    const connection = openFile(options.file)
+    connection.exec(loss)
+    connection.close()
     const people = await open(t, options)
-    t.notOk(epochs.has(people.log.epoch), what)
-    epochs.add(people.log.epoch)
+    for (const cursor of cursors) t.notOk(includes(people, cursor), loss)
     t.same((await people.get(id))?.record.age, 37, 'the records are there')
     t.not((await people.get(id))?.version, version)
     const next = await people.create(grace)
-    t.not(next.cursor.split('.')[1], cursor.split('.')[1], 'no position is given out twice')
-    return people
+    t.notOk(cursors.some(cursor => cursor.split('.')[1] === next.cursor.split('.')[1]), 'no position is given out twice')
+    cursors.push(next.cursor)
+    await people.close()
   }
-
-  copyFileSync(file, `${file}.backup`)
-  renameSync(`${file}.backup`, file)
-  await (await reopened('restored from a copy')).close()
-
-  const connection = openFile(file)
-  connection.exec('DROP TABLE people_changes')
-  connection.close()
-  await (await reopened('without its log')).close()
-
-  const again = openFile(file)
-  again.exec('DROP TRIGGER people_update')
-  again.close()
-  await (await reopened('without one of its triggers')).close()
-
-  const same = await open(t, options)
-  t.ok(epochs.has(same.log.epoch), 'as it was, it stays the same')
 })
 
 t.test('a log that is replaced under a running server is noticed', async t => {

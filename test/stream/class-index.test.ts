@@ -16,7 +16,7 @@ const { properties } = new Resource({ name: 'things', noun: 'thing', schema: Thi
 const reader = textReader('thing')
 
 function classOf (filter: Filter): FilterClass {
-  return new FilterClass(filterKey(filter), filter, reader, { epoch: 'e', position: 0, ringSize: 1 })
+  return new FilterClass(filterKey(filter), filter, reader, { log: { cursor: position => `e.${position}` }, position: 0, ringSize: 1 })
 }
 
 /** Numbers from 0 to 1 that are the same for the same seed (mulberry32). */
