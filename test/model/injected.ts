@@ -84,7 +84,7 @@ class InjectedService implements Service {
     const ifMatch = 'ifMatch' in write ? { ifMatch: [write.ifMatch ?? ''] } : {}
     switch (write.kind) {
       case 'create': return saved(201, [await repository.create(write.body)])
-      case 'batch': return saved(201, await repository.createAll(write.bodies as unknown[] as Body[]))
+      case 'batch': return saved(201, await repository.createAll(write.bodies as readonly Body[]))
       case 'replace': {
         const one = await repository.replace(write.id, write.body, { ...ifMatch, ...('ifNoneMatch' in write && { ifNoneMatch: '*' }) })
         return saved(one.created ? 201 : 200, [one])

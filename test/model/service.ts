@@ -2,7 +2,7 @@ import type { Body, Plain, Where } from './things.ts'
 
 export type Write =
   | { readonly kind: 'create', readonly body: Body }
-  | { readonly kind: 'batch', readonly bodies: readonly Plain[] }
+  | { readonly kind: 'batch', readonly bodies: readonly (Omit<Body, 'n'> & { readonly n: number | 'bad' })[] }
   | { readonly kind: 'replace', readonly id: string, readonly body: Body, readonly ifMatch?: string, readonly ifNoneMatch?: '*' }
   | { readonly kind: 'patch', readonly id: string, readonly patch: Plain, readonly ifMatch?: string }
   | { readonly kind: 'delete', readonly id: string, readonly ifMatch?: string }

@@ -118,3 +118,8 @@ export function holds (condition: Where, record: Plain): boolean {
 export function seen (record: Plain, fields: readonly string[] | null): Plain {
   return fields === null ? record : Object.fromEntries(Object.entries(record).filter(([key]) => key === 'id' || fields.includes(key)))
 }
+
+/** Whoever was not told of all has no view that a difference could be told to. */
+export function redraws (former: Filter, filter: Filter): boolean {
+  return former.filter !== 'all' && former.filter !== filter.filter
+}

@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { ModelLog, Told } from './log.ts'
-import { readCursor } from './log.ts'
+import { type ModelLog, type Told, readCursor } from './log.ts'
 import type { Message, Session } from './session.ts'
-import type { Filter, Plain } from './things.ts'
+import { type Filter, type Plain, redraws } from './things.ts'
 
 /** The records that a client keeps, over several sessions. */
 export interface View {
@@ -102,7 +101,7 @@ export class Transcript {
     this.#nothing({ ...message, changes: [] })
     for (const change of told) {
       if (this.#difference.has(String(change.id)) || change.position !== position) this.#fail('this is no difference between filters')
-      this.#difference.set(String(change.id), change as unknown as Plain)
+      this.#difference.set(String(change.id), change)
     }
     this.#apply(told)
   }
@@ -243,11 +242,6 @@ export class Transcript {
     const shown = messages.slice(Math.max(0, this.#read - 12), this.#read + 1).map(message => JSON.stringify(message).replace(/"pad":"[^"]*"/g, '').slice(0, 600))
     throw new Error([`${why}; position ${this.#position}, ${this.#phase}, closed ${code}`, JSON.stringify(opening), ...requests.map(one => `asked: ${JSON.stringify(one)}`), ...shown].join('\n  '))
   }
-}
-
-/** Whoever was not told of all has no view that a difference could be told to. */
-function redraws (former: Filter, filter: Filter): boolean {
-  return former.filter !== 'all' && former.filter !== filter.filter
 }
 
 function comparable (told: Told): Plain {

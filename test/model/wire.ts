@@ -5,11 +5,14 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { WebSocket } from 'ws'
 import changeStream from '../../plugin/index.ts'
 import { subprotocol } from '../../protocol/messages.ts'
-import type { Repository } from '../../repository/repository.ts'
+import type { Log } from '../../protocol/log.ts'
 import type { OpenStore } from '../../repository/store.ts'
 import { type Answer, type FeedPage, type Listener, type Peer, type Service, type Settings, type SocketReader, type World, type Write, query, resourceNames } from './service.ts'
 import { readCursor } from './log.ts'
 import { type Plain, type Where, Thing } from './things.ts'
+
+/** What is looked at without a request: how far the log reaches. */
+interface Logged { readonly log: Log }
 
 /** A real app, reached over real sockets. */
 export async function wireWorld (settings: Settings, openStore: () => OpenStore): Promise<World> {
@@ -23,8 +26,8 @@ export async function wireWorld (settings: Settings, openStore: () => OpenStore)
     }
     await app.listen({ port: 0, host: '127.0.0.1' })
     const origin = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
-    const repositories = app.changeStreams as unknown as Record<string, Repository>
-    return { app, services: resourceNames.map(name => new WireService(`${origin}/${name}`, repositories[name] as Repository, agent, peers)) }
+    const repositories = new Map<string, Logged>(Object.entries(app.changeStreams))
+    return { app, services: resourceNames.map(name => new WireService(`${origin}/${name}`, repositories.get(name) as Logged, agent, peers)) }
   }
   const close = async (): Promise<void> => {
     for (const peer of peers) peer.flow()
@@ -48,11 +51,11 @@ export async function wireWorld (settings: Settings, openStore: () => OpenStore)
 
 class WireService implements Service {
   readonly #url: string
-  readonly #repository: Repository
+  readonly #repository: Logged
   readonly #agent: Agent
   readonly #peers: Set<Peer>
 
-  constructor (url: string, repository: Repository, agent: Agent, peers: Set<Peer>) {
+  constructor (url: string, repository: Logged, agent: Agent, peers: Set<Peer>) {
     this.#url = url
     this.#repository = repository
     this.#agent = agent

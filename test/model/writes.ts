@@ -34,7 +34,7 @@ export class Writes {
     return random.pick<() => Write>([
       () => ({ kind: 'create', body: body(random, this.#pad) }),
       () => this.ids.length < 12 ? { kind: 'create', body: body(random, this.#pad) } : { kind: 'delete', id, ...condition },
-      () => ({ kind: 'batch', bodies: Array.from({ length: random.between(1, 4) }, () => ({ ...body(random, this.#pad), ...(random.chance(0.06) && { n: 'bad' }) })) }),
+      () => ({ kind: 'batch', bodies: Array.from({ length: random.between(1, 4) }, () => ({ ...body(random, this.#pad), ...(random.chance(0.06) && { n: 'bad' as const }) })) }),
       () => ({ kind: 'replace', id, body: body(random, this.#pad), ...condition }),
       () => random.chance(0.5) ? { kind: 'replace', id: random.chance(0.5) ? id : random.uuid(), body: body(random, this.#pad), ifNoneMatch: '*' } : { kind: 'delete', id, ...condition },
       () => ({ kind: 'patch', id, patch: patch(random, this.#pad), ...condition }),
@@ -130,7 +130,7 @@ function isPossible (one: Answered, model: ModelLog): boolean {
 function effect ({ write, answer }: Answered, model: ModelLog, position: number): Effect {
   if (write.kind === 'create') return new Map(answer.saved.map(({ record: { id } }) => [id, { id, ...write.body }]))
   if (write.kind === 'batch') {
-    if (write.bodies.some(one => typeof one['n'] !== 'number')) return 400
+    if (write.bodies.some(one => one.n === 'bad')) return 400
     return new Map(answer.saved.map(({ record: { id } }, index) => [id, { id, ...write.bodies[index] }]))
   }
   const { id } = write
