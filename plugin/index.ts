@@ -60,12 +60,14 @@ async function changeStream (app: FastifyInstance, options: ChangeStreamOptions)
   repository.on('committed', entries => hub.append(entries)).on('reset', () => hub.reset())
   Object.assign(app.changeStreams, { [resource.name]: repository })
   app.addHook('onClose', () => repository.close())
-  app.register(async scope => await serve(scope, repository, hub, settings), settings.prefix === undefined ? {} : { prefix: settings.prefix })
+  // scopes of their own: what the routes need of Fastify is set there and nowhere else, and REST pays nothing for the stream
+  const { prefix = '' } = settings
+  app.register(async scope => resourceRoutes(scope, repository, settings), { prefix })
+  app.register(async scope => await serveStream(scope, hub, settings), { prefix })
 }
 
-/** The routes, in a scope of their own: what they need of Fastify is set there and nowhere else. */
-async function serve (scope: FastifyInstance, repository: Repository, hub: Hub, settings: ReadOptions): Promise<void> {
-  const { resource, path, updatesPath, maxBatch, maxMessage, highWaterMark, compression } = settings
+async function serveStream (scope: FastifyInstance, hub: Hub, settings: ReadOptions): Promise<void> {
+  const { resource, updatesPath, maxMessage, highWaterMark, compression } = settings
   const shared = scope.hasDecorator('websocketServer')
   if (!shared) {
     const server = upgradeGate(scope).open(scope.prefix + updatesPath)
@@ -83,7 +85,6 @@ async function serve (scope: FastifyInstance, repository: Repository, hub: Hub, 
     hub.close(returnWithin)
     await connections.end(closeGrace)
   })
-  scope.register(async rest => resourceRoutes(rest, repository, { path, maxBatch }))
 }
 
 export default fastifyPlugin(changeStream, { name: 'fastify-change-stream', fastify: '5.x' })

@@ -23,8 +23,8 @@ export class EncodedChange {
     return 300 + 2 * ((this.entry.json?.length ?? 0) + (this.entry.beforeJson?.length ?? 0))
   }
 
-  form (reader: Reader, op: Op, fields: readonly string[] | null): Buffer {
-    const key = `${reader.name} ${op} ${fields?.join() ?? '*'}`
+  /** @param key equal for equal arguments */
+  form (key: string, reader: Reader, op: Op, fields: readonly string[] | null): Buffer {
     let form = this.#forms?.get(key)
     if (form) return form
     form = reader.encode(toldOf(this.entry, op, fields), this.#log)

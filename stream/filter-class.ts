@@ -1,6 +1,6 @@
 import type { Filter } from '../protocol/filter.ts'
 import type { EncodedChange } from './encoded.ts'
-import { type Judge, judgeOf } from './filter.ts'
+import { type Judge, type Op, judgeOf } from './filter.ts'
 import type { Cursors, Fragment, Reader } from './reader.ts'
 import { Ring } from './ring.ts'
 
@@ -35,6 +35,8 @@ export class FilterClass {
   /** Subscriptions that have fallen behind and hope to find what they miss in the ring. */
   lagging = 0
   readonly #judge: Judge
+  /** Names of the forms in which it is told of changes. */
+  readonly #forms: Readonly<Record<Op, string>>
   readonly #ring: Ring<Fragment>
   readonly #members: Member[] = []
   readonly #batches = new Map<number, Batch>()
@@ -59,6 +61,8 @@ export class FilterClass {
     this.filter = filter
     this.reader = reader
     this.#judge = judgeOf(filter)
+    const form = `${reader.name} ${filter.fields?.join() ?? '*'}`
+    this.#forms = { save: `${form} save`, delete: `${form} delete`, leave: `${form} leave` }
     this.#log = log
     this.#end = position
     this.#ring = new Ring(position, ringSize, fragment => fragment.bytes.length)
@@ -72,7 +76,7 @@ export class FilterClass {
   /** What the class is told of a change, or `null`. */
   fragment (change: EncodedChange): Fragment | null {
     const op = this.#judge(change.entry)
-    return op && { position: change.position, bytes: change.form(this.reader, op, this.filter.fields) }
+    return op && { position: change.position, bytes: change.form(this.#forms[op], this.reader, op, this.filter.fields) }
   }
 
   /** Takes a change at the live end, and says whether members wait for it now. */

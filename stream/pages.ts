@@ -4,13 +4,14 @@ import { EncodedChange } from './encoded.ts'
 import { indexAfter } from './search.ts'
 
 /** Positions in a page: small enough for a slice of work, large enough to be worth a query. */
-const pageLength = 256
+const pageLength = 128
 
 interface Page { readonly changes: Promise<readonly EncodedChange[]>, size: number }
 
 /**
- * Reads the log for those who are behind. Whole pages are kept for a while, so that many who come back at once, each
- * from somewhere else, share what was read and encoded for the first.
+ * Reads the log for those who are behind. Pages are kept for a while, so that many who come back at once, each from
+ * somewhere else, share what was read and encoded for the first; one that was not whole when it was read, until somebody
+ * wants more of it.
  */
 export class Pages {
   readonly #log: Log
@@ -32,10 +33,11 @@ export class Pages {
   async after (position: number): Promise<readonly EncodedChange[]> {
     const number = Math.floor(position / pageLength)
     const page = this.#pages.get(number) ?? this.#open(number)
-    const changes = await page.changes.catch(() => [])
-    if (this.#pages.get(number) === page) this.#use(number, page, changes)
-    const rest = changes.slice(indexAfter(changes, position))
-    return rest.length > 0 ? rest : await this.#read(position)
+    const rest = await this.#rest(number, page, position)
+    if (rest.length > 0) return rest
+    const newer = this.#pages.get(number)
+    const more = await this.#rest(number, newer && newer !== page ? newer : this.#open(number), position)
+    return more.length > 0 ? more : await this.#read(position)
   }
 
   clear (): void {
@@ -44,24 +46,35 @@ export class Pages {
   }
 
   #open (number: number): Page {
+    this.#drop(number)
     const page: Page = { changes: this.#read(number * pageLength), size: 0 }
     this.#pages.set(number, page)
     return page
   }
 
-  /** Keeps the page if it is whole, as the last used, and drops those that have not been used for longest. */
+  /** What the page has behind `position`: nothing if it could not be read. */
+  async #rest (number: number, page: Page, position: number): Promise<readonly EncodedChange[]> {
+    const changes = await page.changes.catch(() => [])
+    if (this.#pages.get(number) === page) this.#use(number, page, changes)
+    return changes.slice(indexAfter(changes, position))
+  }
+
+  /** Keeps the page as the last used, and drops those that have not been used for longest. */
   #use (number: number, page: Page, changes: readonly EncodedChange[]): void {
-    this.#pages.delete(number)
-    this.#size -= page.size
-    if (changes.at(-1)?.position !== (number + 1) * pageLength) return
-    page.size = changes.reduce((sum, change) => sum + change.size, 0)
+    this.#drop(number)
+    if (changes.length === 0) return
+    if (page.size === 0) page.size = changes.reduce((sum, change) => sum + change.size, 0)
     this.#size += page.size
     this.#pages.set(number, page)
-    for (const [oldest, { size }] of this.#pages) {
+    for (const oldest of this.#pages.keys()) {
       if (this.#size <= this.#limit) return
-      this.#pages.delete(oldest)
-      this.#size -= size
+      this.#drop(oldest)
     }
+  }
+
+  #drop (number: number): void {
+    this.#size -= this.#pages.get(number)?.size ?? 0
+    this.#pages.delete(number)
   }
 
   async #read (position: number): Promise<readonly EncodedChange[]> {
