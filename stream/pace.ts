@@ -4,6 +4,8 @@ import { performance } from 'node:perf_hooks'
 const short = 0.5
 /** What the rest of the process gets for each millisecond of a pass. */
 const share = 2
+/** It makes use of its time if it idles no more than this part of it. */
+const spare = 0.2
 
 /**
  * When the next pass over the subscribers may begin. A pass costs about the same however much it brings to each of them, so
@@ -46,7 +48,7 @@ export class Pace {
     const looked = this.#looked
     const idled = this.#idled
     this.#look(now)
-    return this.#idled - idled > (now - looked) / 2
+    return this.#idled - idled > (now - looked) * spare
   }
 
   #look (now: number): void {

@@ -21,7 +21,7 @@ export class Pacer {
   wake (): void {
     if (this.#state !== 'idle') return
     this.#state = 'due'
-    process.nextTick(() => {
+    afterAnswers(() => {
       this.#run()
       setImmediate(() => this.#turn())
     })
@@ -49,4 +49,12 @@ export class Pacer {
   #run (): boolean {
     return this.#state !== 'closed' && this.#work(performance.now() + this.#slice)
   }
+}
+
+/**
+ * Calls back within this turn of the event loop, behind what the promises that are resolving now lead to: a write is
+ * answered before it is streamed. An HTTP answer leaves in a tick of its own, after the promises: hence the second tick.
+ */
+function afterAnswers (callback: () => void): void {
+  queueMicrotask(() => process.nextTick(() => process.nextTick(callback)))
 }
