@@ -19,6 +19,8 @@ export interface Batch { readonly bytes: Buffer, readonly upTo: number }
 
 /** Bytes that one write may carry. */
 const batchSize = 65_536
+/** Batches that are kept for others who stand at the same position. */
+const mostBatches = 64
 /** Members that are written to between two looks at the clock. */
 const membersPerLook = 16
 
@@ -84,8 +86,8 @@ export class FilterClass {
     if (this.#members.length === 0 && this.lagging === 0) return false
     const fragment = this.fragment(change)
     if (!fragment) return false
-    if (this.#behind === 0 && this.lagging === 0) this.#ring.clear(this.#end)
     if (this.#behind === 0) {
+      if (this.lagging === 0) this.#ring.clear(this.#end)
       this.#idleFrom = this.#end
       this.#idleTo = fragment.position - 1
     }
@@ -152,7 +154,9 @@ export class FilterClass {
     const full = fragments.findIndex(fragment => (size += fragment.bytes.length) >= batchSize)
     const chosen = full < 0 ? fragments : fragments.slice(0, full + 1)
     const batch = { bytes: this.reader.join(chosen, this.#log), upTo: chosen.at(-1)?.position ?? last.position }
-    if (this.#behind > 0) this.#batches.set(position, batch) // others may stand there too
+    if (this.#behind === 0) return batch
+    if (this.#batches.size >= mostBatches) this.#batches.clear()
+    this.#batches.set(position, batch) // others may stand there too
     return batch
   }
 

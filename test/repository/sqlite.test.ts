@@ -322,7 +322,8 @@ async function script (body: string, command: readonly string[]): Promise<{ outp
     try { ${body} } catch (error) { console.log(error.message) }
   `
   const [program = process.execPath, ...args] = [...command, process.execPath, '--import=tsx', '--input-type=module', '-e', code]
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stderr.pipe(process.stderr) // the child's own limit on files must not meet a log that this process writes
   let output = ''
   child.stdout.on('data', chunk => { output += chunk })
   await once(child, 'close')
