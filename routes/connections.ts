@@ -6,9 +6,12 @@ import type { WebSocket } from 'ws'
 export class Connections {
   readonly #open = new Set<WebSocket | ServerResponse>()
   #emptied: (() => void) | undefined
+  /** How long one that comes during the shutdown has to close, milliseconds. */
+  #grace: number | undefined
 
   add (connection: WebSocket | ServerResponse): void {
     this.#open.add(connection)
+    if (this.#grace !== undefined) setTimeout(cut, this.#grace, connection).unref()
   }
 
   delete (connection: WebSocket | ServerResponse): void {
@@ -18,14 +21,17 @@ export class Connections {
 
   /** Resolves when all are closed; those that are still open after `grace` milliseconds are cut. */
   async end (grace: number): Promise<void> {
+    this.#grace = grace
     if (this.#open.size === 0) return
     const emptied = new Promise<void>(resolve => { this.#emptied = resolve })
     const timer = new AbortController()
     await Promise.race([emptied, delay(grace, undefined, { signal: timer.signal }).catch(() => {})])
     timer.abort()
-    for (const connection of this.#open) {
-      if ('terminate' in connection) connection.terminate()
-      else connection.destroy()
-    }
+    for (const connection of this.#open) cut(connection)
   }
+}
+
+function cut (connection: WebSocket | ServerResponse): void {
+  if ('terminate' in connection) connection.terminate()
+  else connection.destroy()
 }

@@ -25,6 +25,7 @@ function problemOf (error: FastifyError | ChangeStreamError): Problem {
   const status = error.statusCode !== undefined && error.statusCode >= 400 ? error.statusCode : 500
   const code = bodyRefusals[status]
   if (code && (error.code?.startsWith('FST_ERR_CTP') || error instanceof SyntaxError)) return new ChangeStreamError(code, error.message).toProblem()
-  if (status >= 500) return new ChangeStreamError('internal', error.message).toProblem()
-  return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Refused', status, detail: error.message } // refused by a hook of the app's
+  if (error.statusCode === undefined || status === 500) return new ChangeStreamError('internal', error.message).toProblem()
+  const title = STATUS_CODES[status] ?? 'Refused'
+  return { type: 'about:blank', title, status, detail: status < 500 ? error.message : title } // refused by a hook of the app's
 }

@@ -93,6 +93,7 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
   async function respond (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const opening = openings.get(request.raw)
     if (!opening) throw new ChangeStreamError('internal', 'the request was not opened')
+    if (reply.raw.destroyed) return reply.hijack() // the client has left meanwhile
     const { asked, position, gone } = opening
     if (gone && !asked.snapshot) throw gone
     if (asked.reader === 'sse') return stream(reply, opening)
@@ -147,7 +148,8 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
   }
 
   function start (subscription: Subscription, { asked, position, gone }: Opening): void {
-    if (gone && !asked.snapshot) subscription.fail(gone)
+    if (hub.closing.aborted) subscription.sayGoodbye(0)
+    else if (gone && !asked.snapshot) subscription.fail(gone)
     else if (gone || (asked.snapshot && asked.since === 'now')) subscription.startWithSnapshot(gone)
     else subscription.startAt(asked.since === 'now' ? hub.position : position)
   }

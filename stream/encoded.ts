@@ -25,6 +25,7 @@ export class EncodedChange {
 
   /** @param key equal for equal arguments */
   form (key: string, reader: Reader, op: Op, fields: readonly string[] | null): Buffer {
+    if (fields !== null) return reader.encode(toldOf(this.entry, op, fields), this.#log) // of these there may be any number
     let form = this.#forms?.get(key)
     if (form) return form
     form = reader.encode(toldOf(this.entry, op, fields), this.#log)

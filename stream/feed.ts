@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { ChangeStreamError } from '../protocol/errors.ts'
 import type { Filter } from '../protocol/filter.ts'
 import type { FilterClass, Member } from './filter-class.ts'
 import type { Hub } from './hub.ts'
@@ -23,28 +24,36 @@ export interface FeedRequest {
  * @throws {ChangeStreamError} `gone`
  */
 export async function readFeed (hub: Hub, { filter, position, limit, wait, signal }: FeedRequest): Promise<string> {
+  const { epoch } = hub.log
+  const assertSame = (): void => {
+    if (hub.log.epoch !== epoch) throw new ChangeStreamError('gone', 'the log has been replaced by another')
+  }
   const filterClass = hub.classOf(filter, reader)
   const deadline = performance.now() + wait
-  const changes: Buffer[] = []
+  const told: Buffer[] = []
   try {
     for (;;) {
-      while (position < hub.position && changes.length < limit) {
-        for (const change of await hub.read(position)) {
-          if (change.position > hub.position || changes.length >= limit) break
+      while (position < hub.position && told.length < limit) {
+        const changes = await hub.read(position)
+        assertSame()
+        for (const change of changes) {
+          if (change.position > hub.position || told.length >= limit) break
           position = change.position
           const fragment = filterClass.fragment(change)
-          if (fragment) changes.push(fragment.bytes)
+          if (fragment) told.push(fragment.bytes)
         }
         await turn()
+        assertSame()
       }
       const left = deadline - performance.now()
-      if (changes.length > 0 || left <= 0 || signal.aborted || hub.closing.aborted) break
+      if (told.length > 0 || left <= 0 || signal.aborted || hub.closing.aborted) break
       await news(filterClass, position, left, [signal, hub.closing])
+      assertSame()
     }
   } finally {
     hub.release(filterClass)
   }
-  return `{"changes":[${changes.join()}],"cursor":"${hub.cursor(position)}","more":${position < hub.position}}`
+  return `{"changes":[${told.join()}],"cursor":"${hub.cursor(position)}","more":${position < hub.position}}`
 }
 
 /** Resolves when the class is told of a change, when `time` milliseconds are over, or when one of `signals` says so. */

@@ -165,10 +165,11 @@ export class FilterClass {
     return position >= this.#idleFrom ? Math.max(position, this.#idleTo) : position
   }
 
-  /** Forgets everything: the log is another one. */
+  /** Forgets everything: the log is another one. Members that are still there are told to look, and are members no more. */
   restart (position: number): void {
     this.#behind = 0
     this.#rest(position)
+    for (const member of this.#members.splice(0)) member.deliver()
   }
 
   #rest (position: number): void {

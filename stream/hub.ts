@@ -202,18 +202,18 @@ export class Hub {
     return passing || this.#waiting.size > 0 || this.#round !== undefined
   }
 
-  /** What subscriptions have to do by themselves, then heartbeats. */
+  /** Heartbeats, which are short work, then what subscriptions have to do by themselves. */
   #step (deadline: number): void {
-    for (const subscription of this.#waiting) {
-      this.#waiting.delete(subscription)
-      subscription.step()
-      if (performance.now() > deadline) return
-    }
     for (let next = this.#round?.next(); next && !next.done; next = this.#round?.next()) {
       next.value.beat()
       if (performance.now() > deadline) return
     }
     this.#round = undefined
+    for (const subscription of this.#waiting) {
+      this.#waiting.delete(subscription)
+      subscription.step()
+      if (performance.now() > deadline) return
+    }
   }
 
   #beat (): void {

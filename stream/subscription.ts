@@ -58,6 +58,8 @@ export class Subscription implements Member {
   #turns: Turn[] = []
   /** What is being sent while `snapshotting`. */
   #work: Piecework | null = null
+  /** The rest of a piece of it, encoded. */
+  #messages: Buffer[] = []
   /** The store's answer that it waits for. */
   #awaited: Promise<() => void> | null = null
   /** Whether `synced` is due at the live end. */
@@ -137,7 +139,7 @@ export class Subscription implements Member {
   /** Does the next bit of work, unless the outlet or the store must be waited for. */
   step (): void {
     if (this.#awaited || this.#connection.blocked) return
-    if (this.#state === 'snapshotting') this.#await(this.#piece())
+    if (this.#state === 'snapshotting') this.#sendPiece()
     else if (this.#state === 'catching-up') this.#catchUp()
     else if (this.#state === 'lagging') this.#rejoin()
   }
@@ -262,7 +264,13 @@ export class Subscription implements Member {
       const fragment = this.#class.fragment(change)
       if (fragment) fragments.push(fragment)
     }
-    for (const group of inGroups(fragments, fragment => fragment.bytes.length)) this.#connection.write(this.#reader.joinForOne(group, this.#hub.log))
+    const end = this.position
+    for (const group of inGroups(fragments, fragment => fragment.bytes.length)) {
+      this.#connection.write(this.#reader.joinForOne(group, this.#hub.log))
+      this.position = group.at(-1)?.position ?? end
+      if (this.#connection.blocked) return
+    }
+    this.position = end
   }
 
   /** Goes over to the next filter, by way of the difference where the subscriber keeps a view. */
@@ -285,15 +293,22 @@ export class Subscription implements Member {
 
   #begin (work: Piecework): void {
     this.#work = work
+    this.#messages = []
     this.#state = 'snapshotting'
     this.#hub.enqueue(this)
+  }
+
+  /** Sends what the connection takes of the present piece, then asks for the next. */
+  #sendPiece (): void {
+    while (this.#messages.length > 0 && !this.#connection.blocked) this.#connection.write(this.#messages.shift() as Buffer)
+    if (this.#messages.length === 0) this.#await(this.#piece())
   }
 
   async #piece (): Promise<() => void> {
     const work = this.#work
     const piece = await work?.snapshot.next()
     return () => {
-      if (piece) for (const bytes of work?.encode(piece) ?? []) this.#connection.write(bytes)
+      if (piece) this.#messages = work?.encode(piece) ?? []
       else this.#finishWork()
     }
   }
@@ -353,6 +368,7 @@ export class Subscription implements Member {
     this.#awaited = null
     this.#work?.snapshot.close()
     this.#work = null
+    this.#messages = []
     for (const turn of this.#turns) turn.snapshot?.close()
     this.#turns = []
   }

@@ -107,7 +107,7 @@ export class Database {
 
   #noticeEpochs (current: string): void {
     const epochs = new Epochs(current, this.statement(this.#sql.epochs).all() as PastEpoch[])
-    if (!epochs.includes({ epoch: this.#epochs.current, position: this.#head })) this.#epoch = current
+    if (!epochs.continues(this.#epochs, this.#head)) this.#epoch = current
     this.#epochs = epochs
   }
 

@@ -24,13 +24,21 @@ export class Epochs {
 
   /** Names a position for good: by the epoch that gave it out. */
   cursor (position: number): string {
-    const last = this.#past.at(-1)
-    const epoch = !last || position > last.upTo ? this.current : this.#past.find(({ upTo }) => position <= upTo)?.epoch ?? this.current
-    return formatCursor(epoch, position)
+    return formatCursor(this.#epochOf(position), position)
+  }
+
+  /** Whether all that `former` had given out, up to `head`, is in this log. */
+  continues (former: Epochs, head: number): boolean {
+    return this.includes({ epoch: former.#epochOf(head), position: head })
   }
 
   /** Whether everything up to the cursor happened in this log; one of the current epoch may be ahead of it. */
   includes ({ epoch, position }: Cursor): boolean {
     return epoch === this.current || this.#past.some(past => past.epoch === epoch && position <= past.upTo)
+  }
+
+  #epochOf (position: number): string {
+    const last = this.#past.at(-1)
+    return !last || position > last.upTo ? this.current : this.#past.find(({ upTo }) => position <= upTo)?.epoch ?? this.current
   }
 }

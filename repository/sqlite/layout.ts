@@ -137,12 +137,19 @@ function restart (connection: Connection, { name, records }: Tables): number {
   return version
 }
 
+/** @throws {TypeError} where one of the names is taken by something else: an app's own table, or another resource */
 function assertOurs (connection: Connection, { name }: Tables): void {
-  const columns = connection.prepare('SELECT group_concat(name) AS names FROM (SELECT name FROM pragma_table_info(?) ORDER BY name)').get(name) as { names: string | null }
-  if (columns.names !== null && columns.names !== 'id,record,version') {
-    throw new TypeError(`it has a table "${name}" that is not one of ours (id, record, version): name the resource differently, or use another file`)
+  const alike = connection.prepare('SELECT resource FROM change_streams WHERE resource = ? COLLATE NOCASE AND resource <> ?').get(name, name) as { resource: string } | undefined
+  if (alike) throw new TypeError(`it has a resource "${alike.resource}", and SQLite tells no "${name}" from it: name the resource differently, or use another file`)
+  const columnsOf = connection.prepare('SELECT group_concat(name) AS names FROM (SELECT name FROM pragma_table_info(?) ORDER BY name)')
+  for (const [suffix, expected] of Object.entries(columns)) {
+    const { names } = columnsOf.get(name + suffix) as { names: string | null }
+    if (names !== null && names !== expected) throw new TypeError(`it has a table "${name}${suffix}" that is not one of ours (${expected}): name the resource differently, or use another file`)
   }
 }
+
+/** The columns of a resource's tables, by what follows its name. */
+const columns = { '': 'id,record,version', _changes: 'after,before,before_version,id,position,time', _replaced: 'id,record,version' } as const
 
 /** Whether nothing could have been written past the log: its table and all its triggers are there. */
 function isWhole (connection: Connection, tables: Tables): boolean {

@@ -56,7 +56,7 @@ export class SqliteStore implements Store {
       apply: change => database.apply(change),
       head: () => database.bounds().head,
       entriesOf: (changes, position) => database.entriesOf(changes, position),
-      announce: entries => this.#announce(entries)
+      announce: entries => this.#announce(entries)?.catch((error: unknown) => this.#events?.failed(error)) // what was committed is answered all the same
     }, settings.busyTimeout)
   }
 
@@ -83,6 +83,7 @@ export class SqliteStore implements Store {
   }
 
   async get (id: string): Promise<Stored | null> {
+    this.#assertOpen()
     return this.#read(() => {
       this.#database.bounds()
       return this.#database.read(id)
@@ -103,6 +104,11 @@ export class SqliteStore implements Store {
   }
 
   async changes (after: number, limit: number): Promise<LogPage> {
+    this.#assertOpen()
+    return this.#changes(after, limit)
+  }
+
+  #changes (after: number, limit: number): LogPage {
     return this.#read(() => ({ ...this.#database.bounds(), entries: this.#database.entriesAfter(after, limit) }))
   }
 
@@ -126,7 +132,7 @@ export class SqliteStore implements Store {
     this.#state = 'closing'
     for (const timer of this.#timers) clearInterval(timer)
     await this.#writer.drain()
-    await this.#telling
+    await this.#telling?.catch((error: unknown) => this.#events?.failed(error))
     this.#state = 'closed'
     this.#database.close()
   }
@@ -139,7 +145,7 @@ export class SqliteStore implements Store {
 
   /** Runs `read`; its errors become ours. */
   #guard<T> (read: () => T): T {
-    this.#assertOpen()
+    if (this.#state === 'closed') throw closed()
     try {
       return read()
     } catch (error) {
@@ -173,7 +179,7 @@ export class SqliteStore implements Store {
 
   /** Tells all that has been committed so far, page by page, a turn of the event loop between them. */
   async #tellRest (): Promise<void> {
-    while (this.#telling) await this.#telling
+    while (this.#telling) await this.#telling.catch(() => {}) // whoever began it hears of it
     this.#telling = this.#tellPages()
     try {
       await this.#telling
@@ -183,8 +189,10 @@ export class SqliteStore implements Store {
   }
 
   async #tellPages (): Promise<void> {
+    const epoch = this.#epoch
     for (;;) {
-      const { entries } = await this.changes(this.#position, pageSize)
+      const { entries } = this.#changes(this.#position, pageSize)
+      if (this.#epoch !== epoch) return // it was read behind a position of the log that was here before
       if (entries.length > 0) this.#tell(entries)
       if (entries.length < pageSize) return
       await turn()
@@ -194,8 +202,8 @@ export class SqliteStore implements Store {
   async #poll (): Promise<void> {
     const version = this.#database.dataVersion()
     if (version === this.#dataVersion) return
-    this.#dataVersion = version
     await this.#tellRest()
+    this.#dataVersion = version
   }
 
   /** Forgets what need not be kept, in steps so small that writers don't notice; a busy database is left for the next time. */
@@ -230,7 +238,7 @@ export class SqliteStore implements Store {
       try {
         await work()
       } catch (error) {
-        if (!isFault(error, 'busy')) this.#events?.failed(error)
+        if (!isBusy(error)) this.#events?.failed(error)
       }
       running = false
     }, interval).unref())
@@ -239,6 +247,10 @@ export class SqliteStore implements Store {
   #assertOpen (): void {
     if (this.#state !== 'open') throw closed()
   }
+}
+
+function isBusy (error: unknown): boolean {
+  return isFault(error instanceof ChangeStreamError ? error.cause : error, 'busy')
 }
 
 function closed (): ChangeStreamError {
