@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { type AddressInfo, connect as connectTcp } from 'node:net'
 import websocket from '@fastify/websocket'
@@ -6,8 +6,9 @@ import { type Static, Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import changeStream from '../../plugin/index.ts'
+import { subprotocol } from '../../protocol/index.ts'
 import { memory } from '../../repository/memory.ts'
-import { type Person, ada, build, connect, grace, listen, refusedUpgrade, request, stores } from '../helper.ts'
+import { Inbox, type Person, ada, build, connect, grace, listen, refusedUpgrade, request, stores } from '../helper.ts'
 
 const Order = Type.Object({ customer: Type.String({ minLength: 1 }), total: Type.Number({ minimum: 0 }), status: Type.Union([Type.Literal('open'), Type.Literal('paid')]) })
 
@@ -283,4 +284,36 @@ t.test('closing while requests are under way answers each of them', async t => {
   await new Promise(resolve => setTimeout(resolve, 15))
   await app.close()
   for (const answer of await Promise.all(answers)) t.ok(answer === null || [201, 503].includes(answer.status))
+})
+
+t.test('a stream that opens while the app closes is told goodbye', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const asked = new EventEmitter()
+  app.addHook('onRequest', async () => {
+    const proceed = once(asked, 'proceed')
+    asked.emit('asked')
+    await proceed
+  })
+  await app.register(changeStream)
+  const url = `${await listen(app)}/updates`
+  const arrived = once(asked, 'asked')
+  const inbox = new Inbox(url, subprotocol)
+  await arrived
+  const closing = app.close()
+  await new Promise(resolve => setImmediate(resolve))
+  asked.emit('proceed')
+  await closing
+  t.ok([1001, 1006].includes((await inbox.closed()).code))
+})
+
+t.test('what a hook of the app refuses keeps its status', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.addHook('onRequest', async () => { throw Object.assign(new Error('the secret cause'), { statusCode: 503 }) })
+  await app.register(changeStream)
+  const { status, body, text } = await request(`${await listen(app)}/people`)
+  t.equal(status, 503)
+  t.match(body, { title: 'Service Unavailable', status: 503 })
+  t.notMatch(text, 'secret')
 })

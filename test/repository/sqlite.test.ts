@@ -260,6 +260,54 @@ t.test('a process that opens the file while others have it open begins an epoch 
   t.equal(resets, 0)
 })
 
+t.test('others that come and go without a write disturb nobody', async t => {
+  const options = sqliteOptions(t)
+  const first = await open(t, options)
+  const { cursor } = await first.create(ada)
+  await first.close()
+  const one = await open(t, options)
+  let resets = 0
+  one.on('reset', () => resets++)
+  for (let round = 0; round < 3; round++) {
+    const two = await open(t, options)
+    await one.log.refresh()
+    await two.close()
+    await one.log.refresh()
+  }
+  t.equal(resets, 0)
+  t.ok(includes(one, cursor))
+  t.match((await one.create(ada)).cursor, /\.2$/)
+})
+
+t.test('tables that are the app\'s own, or another resource\'s, are refused and left alone', async t => {
+  for (const taken of ['people_changes', 'people_replaced']) {
+    const options = sqliteOptions(t, { file: `${t.testdir()}/${taken}.db` })
+    const connection = openFile(options.file)
+    connection.exec(`CREATE TABLE ${taken} (name TEXT); INSERT INTO ${taken} VALUES ('Ada')`)
+    await t.rejects(open(t, options), { message: new RegExp(`table "${taken}".*not one of ours`) })
+    t.equal((connection.prepare(`SELECT count(*) AS count FROM ${taken}`).get() as { count: number }).count, 1)
+    connection.close()
+  }
+  const options = sqliteOptions(t)
+  await (await open(t, options)).create(ada)
+  for (const name of ['People', 'people_changes']) {
+    const other = new Resource({ name, noun: 'person', schema: Person })
+    if (name === 'People') await t.rejects(sqlite({ ...driver(), ...options })(other), { message: /has a resource "people"/ })
+    else await t.rejects(sqlite({ ...driver(), ...options })(other), { message: /table "people_changes".*not one of ours/ })
+  }
+  t.equal((await (await open(t, options)).log.changes(0, 10)).head, 1)
+})
+
+t.test('a write that is committed while the store closes is answered, although another process has written before it', async t => {
+  const options = sqliteOptions(t, { pollInterval: 60_000 })
+  const one = await open(t, options)
+  const two = await open(t, options)
+  await two.create(ada)
+  const write = one.create(ada)
+  await one.close()
+  t.match(await write, { cursor: /\.2$/ })
+})
+
 t.test('a log that was rebuilt or lost is another', async t => {
   const options = sqliteOptions(t)
   const start = await open(t, options)

@@ -7,12 +7,13 @@ import type { Retention } from '../../repository/retention.ts'
 import { Person } from '../../plugin/options.ts'
 import { obeyJson } from '../../routes/commands.ts'
 import type { Outlet } from '../../stream/connection.ts'
+import { readFeed } from '../../stream/feed.ts'
 import { payloadsOf } from '../../stream/frame.ts'
 import { Gate } from '../../stream/gate.ts'
 import { Hub, type HubSettings } from '../../stream/hub.ts'
 import { jsonReader } from '../../stream/reader.ts'
 import { Subscription } from '../../stream/subscription.ts'
-import { ada } from '../helper.ts'
+import { ada, until } from '../helper.ts'
 
 /** An outlet that keeps the messages that are written to it. */
 class Sink implements Outlet {
@@ -108,4 +109,31 @@ t.test('a view that was told of saves alone starts again when it is to be told o
   await turns()
   t.same(sink.messages.map(({ type }) => type), ['ready', 'snapshot', 'synced', 'reset', 'filtered', 'snapshot', 'changes', 'synced'])
   t.match(sink.messages, [{}, {}, {}, {}, { filter: { filter: 'all' } }, { records: [{ age: 2 }] }, { changes: [{ op: 'delete' }, { op: 'save' }] }, {}])
+})
+
+t.test('a feed that waits is told that the log has become another', async t => {
+  const { people, hub } = await open()
+  await people.create(ada)
+  const { log } = hub
+  const answer = readFeed(hub, { filter: everything, position: hub.position, limit: 10, wait: 60_000, signal: new AbortController().signal })
+  Object.defineProperty(log, 'epoch', { value: 'another' })
+  hub.reset()
+  await t.rejects(answer, { code: 'gone' })
+})
+
+t.test('heartbeats go on while there is no end of catching up', async t => {
+  const { people, hub } = await open({ heartbeat: 30, slice: 1 })
+  await people.create(ada)
+  const sink = new Sink()
+  new Subscription(hub, sink, { reader: jsonReader(), filter: everything, view: false }).startAt(hub.position)
+  await turns()
+  const busy = new Subscription(hub, new Sink(), { reader: jsonReader(), filter: everything, view: false })
+  busy.step = () => {
+    for (const until = performance.now() + 2; performance.now() < until;);
+    hub.enqueue(busy)
+  }
+  hub.enqueue(busy)
+  await until(() => sink.messages.some(({ type }) => type === 'bookmark'))
+  busy.step = () => {}
+  t.pass()
 })
