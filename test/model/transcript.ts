@@ -22,6 +22,8 @@ export class Transcript {
   #filter: Filter
   #read = 0
   #answered = 0
+  /** Whether an answer right behind a reset may as well end an empty snapshot and an empty difference. */
+  #unclear = false
   /** What a new filter makes of the view, while it comes. */
   #difference = new Map<string, Plain>()
   #checked = false
@@ -113,10 +115,12 @@ export class Transcript {
     const filter = requests[index]
     const forAll = this.#session.messages[this.#read - 1]?.type === 'reset' // one answer for all that were asked for before the reset
     if (!filter || (index !== this.#answered && !forAll)) this.#fail('this filter was not asked for, or others were before')
-    this.#answered = index + 1
     const former = this.#filter
+    const first = index === this.#answered
+    this.#answered = index + 1
     this.#filter = filter
     if (forAll) {
+      this.#unclear = first && !redraws(former, filter) && filter.filter === 'deletes'
       this.#position = position
       this.#phase = 'snapshot'
       return
@@ -171,7 +175,9 @@ export class Transcript {
     if (this.#phase === 'following') return
     const { where, fields } = filter
     const view = this.#view.records ??= new Map()
-    const fits = (position: number): boolean => isDeepStrictEqual(view, this.#model.view(where, fields, position))
+    const fits = (position: number): boolean => isDeepStrictEqual(this.#view.records, this.#model.view(where, fields, position))
+    if (this.#unclear && view.size === 0) this.#view.records = new Map(this.#model.view(where, fields, this.#position))
+    this.#unclear = false
     let position = this.#phase === 'snapshot' ? this.#position : upTo
     if (this.#phase === 'resetting') {
       const goesOn = (position: number): boolean => isDeepStrictEqual(told, this.#model.told(filter, position, upTo).map(comparable))
