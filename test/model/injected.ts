@@ -15,7 +15,7 @@ import { Hub } from '../../stream/hub.ts'
 import { jsonReader, sseReader, textReader } from '../../stream/reader.ts'
 import { Subscription } from '../../stream/subscription.ts'
 import { InjectedPeer } from './injected-peer.ts'
-import { type Answer, type FeedPage, type Listener, type Peer, type Service, type Settings, type SocketReader, type World, type Write, resourceNames } from './service.ts'
+import { type Answer, type FeedPage, type Listener, Logged, type Peer, type Service, type Settings, type SocketReader, type World, type Write, resourceNames } from './service.ts'
 import { type Body, type Plain, type Where, Thing } from './things.ts'
 
 const resources = resourceNames.map(name => new Resource({ name, noun: 'thing', schema: Thing }))
@@ -46,28 +46,17 @@ export async function injectedWorld (settings: Settings, openStore: () => OpenSt
   }
 }
 
-class InjectedService implements Service {
+class InjectedService extends Logged implements Service {
   readonly #repository: Repository<typeof Thing>
   readonly #hub: Hub
   readonly #capacity: number
 
   constructor (repository: Repository<typeof Thing>, hub: Hub, capacity: number) {
+    super(repository.log)
     this.#repository = repository
     this.#capacity = capacity
     this.#hub = hub
     repository.on('committed', entries => this.#hub.append(entries)).on('reset', () => this.#hub.reset())
-  }
-
-  get position (): number {
-    return this.#repository.log.position
-  }
-
-  get epoch (): string {
-    return this.#repository.log.epoch
-  }
-
-  async floor (): Promise<number> {
-    return (await this.#repository.log.changes(0, 1)).floor
   }
 
   async write (write: Write): Promise<Answer> {

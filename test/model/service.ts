@@ -1,3 +1,4 @@
+import type { Log } from '../../protocol/log.ts'
 import type { Body, Plain, Where } from './things.ts'
 
 export type Write =
@@ -48,6 +49,27 @@ export interface Service {
   /** The peer, or the HTTP status of a refusal. */
   open (reader: SocketReader, query: string, lastEventId: string, listener: Listener): Promise<Peer | number>
   feed (query: string): Promise<FeedPage>
+}
+
+/** The part of a service that looks at the log itself, whichever way the rest goes. */
+export abstract class Logged {
+  readonly #log: Log
+
+  constructor (log: Log) {
+    this.#log = log
+  }
+
+  get position (): number {
+    return this.#log.position
+  }
+
+  get epoch (): string {
+    return this.#log.epoch
+  }
+
+  async floor (): Promise<number> {
+    return (await this.#log.changes(0, 1)).floor
+  }
 }
 
 /** How one history's app is set up. */

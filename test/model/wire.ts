@@ -7,12 +7,12 @@ import changeStream from '../../plugin/index.ts'
 import { subprotocol } from '../../protocol/messages.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { OpenStore } from '../../repository/store.ts'
-import { type Answer, type FeedPage, type Listener, type Peer, type Service, type Settings, type SocketReader, type World, type Write, query, resourceNames } from './service.ts'
+import { type Answer, type FeedPage, type Listener, Logged, type Peer, type Service, type Settings, type SocketReader, type World, type Write, query, resourceNames } from './service.ts'
 import { readCursor } from './log.ts'
 import { type Plain, type Where, Thing } from './things.ts'
 
 /** What is looked at without a request: how far the log reaches. */
-interface Logged { readonly log: Log }
+interface HasLog { readonly log: Log }
 
 /** A real app, reached over real sockets. */
 export async function wireWorld (settings: Settings, openStore: () => OpenStore): Promise<World> {
@@ -26,8 +26,8 @@ export async function wireWorld (settings: Settings, openStore: () => OpenStore)
     }
     await app.listen({ port: 0, host: '127.0.0.1' })
     const origin = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
-    const repositories = new Map<string, Logged>(Object.entries(app.changeStreams))
-    return { app, services: resourceNames.map(name => new WireService(`${origin}/${name}`, repositories.get(name) as Logged, agent, peers)) }
+    const repositories = new Map<string, HasLog>(Object.entries(app.changeStreams))
+    return { app, services: resourceNames.map(name => new WireService(`${origin}/${name}`, (repositories.get(name) as HasLog).log, agent, peers)) }
   }
   const close = async (): Promise<void> => {
     for (const peer of peers) peer.flow()
@@ -49,29 +49,16 @@ export async function wireWorld (settings: Settings, openStore: () => OpenStore)
   }
 }
 
-class WireService implements Service {
+class WireService extends Logged implements Service {
   readonly #url: string
-  readonly #repository: Logged
   readonly #agent: Agent
   readonly #peers: Set<Peer>
 
-  constructor (url: string, repository: Logged, agent: Agent, peers: Set<Peer>) {
+  constructor (url: string, log: Log, agent: Agent, peers: Set<Peer>) {
+    super(log)
     this.#url = url
-    this.#repository = repository
     this.#agent = agent
     this.#peers = peers
-  }
-
-  get position (): number {
-    return this.#repository.log.position
-  }
-
-  get epoch (): string {
-    return this.#repository.log.epoch
-  }
-
-  async floor (): Promise<number> {
-    return (await this.#repository.log.changes(0, 1)).floor
   }
 
   async write (write: Write): Promise<Answer> {

@@ -102,7 +102,7 @@ for (const [name, store] of Object.entries(stores)) {
     const url = `${await listen(await build(t, { repository: store(t), resource: { name: 'things', schema } }))}/things`
     const values = ['b', 2, null, true, '\u{1f600}', '\uffee', -0.5, undefined, false, 'B', 1e300]
     await request(url, 'POST', values.map((v, n) => ({ n, ...(v !== undefined && { v }), ...(n % 2 === 0 && { deep: { s: `${n}` } }) })))
-    const order = async (sort: string, limit = '100'): Promise<number[]> => (await pages(url + query({ sort, limit }))).flat().map(thing => (thing as unknown as { n: number }).n)
+    const order = async (sort: string, limit = '100'): Promise<number[]> => (await pages(url + query({ sort, limit }))).flat().map(thing => (thing as typeof thing & { n: number }).n)
     for (const limit of ['100', '1', '4']) {
       t.same(await order('v', limit), [2, 7, 6, 8, 3, 1, 10, 9, 0, 5, 4])
       t.same(await order('-v', limit), [4, 5, 0, 9, 10, 1, 3, 8, 6, 2, 7])
