@@ -31,7 +31,7 @@ const Settings = Type.Object({
   highWaterMark: bytes('How much may wait in one socket before it is not written to'),
   compression: Type.Optional(Type.Boolean({ description: 'Whether to send deflated frames to clients that take them' })),
   slice: milliseconds('The longest that the stream\'s work holds the event loop at a time'),
-  rest: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1, description: 'The longest that other work goes before the stream\'s, when there is much of both' })),
+  rest: Type.Optional(Type.Number({ minimum: 0, maximum: 1000, description: 'How long other work goes first after a slice, if there is any, in times of that slice' })),
   backlog: bytes('How much subscribers at the live end may have to wait for before writes are held back'),
   overloadWait: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1, description: 'The longest that a write is held back' })),
   overload: Type.Optional(Type.Union([Type.Literal('write'), Type.Literal('refuse')], { description: 'What becomes of a write that has been held back that long' }))
@@ -48,14 +48,14 @@ const defaults = {
   maxBatch: 1000,
   heartbeat: 15_000,
   maxMessage: 16_384,
-  tailSize: 1_048_576,
+  tailSize: 65_536,
   cacheSize: 8_388_608,
   ringSize: 1_048_576,
   highWaterMark: 16_384,
   compression: false,
   slice: 5,
-  rest: 25,
-  backlog: 49_152,
+  rest: 1,
+  backlog: 65_536,
   overloadWait: 1000,
   overload: 'write'
 } as const

@@ -54,6 +54,8 @@ export class FilterClass {
   #next = 0
   /** How many members have their turn yet in the pass that is on. */
   #turns = 0
+  /** Where the pass that is on will have brought every member at least. */
+  #passed = 0
   /** Bytes taken before the pass that is on began, and since. */
   #owed = 0
   #fresh = 0
@@ -118,6 +120,7 @@ export class FilterClass {
   /** Gives every member its turn in the pass that begins. */
   beginPass (): void {
     this.#turns = this.#members.length
+    this.#passed = this.#end
     this.#owed += this.#fresh
     this.#fresh = 0
   }
@@ -136,7 +139,10 @@ export class FilterClass {
     }
     if (this.#behind > 0 && this.#turns > 0) return false
     this.#owed = 0
-    if (this.#behind > 0) return true
+    if (this.#behind > 0) {
+      if (this.lagging === 0) this.#ring.clear(this.#passed)
+      return true
+    }
     this.#fresh = 0
     this.#batches.clear()
     if (this.lagging === 0) this.#ring.clear(this.#end)

@@ -28,15 +28,12 @@ export interface HubSettings extends GateSettings {
   readonly ringSize: number
   /** The longest that the stream's work holds the event loop at a time, milliseconds. */
   readonly slice: number
-  /** The longest that other work goes before a pass over the subscribers, milliseconds. */
+  /** How long other work goes first after such a slice, if there is any, in times of the slice. */
   readonly rest: number
 }
 
 /** Where a subscriber wants to start: a cursor, the oldest change that is kept, or what comes from now on. */
 export type Since = Cursor | 'start' | 'now'
-
-/** How often to look whether the next pass may begin, milliseconds. */
-const tick = 1
 
 /** Changes that a subscriber catching up is given at once from the tail. */
 const tailPage = 256
@@ -77,8 +74,8 @@ export class Hub {
     this.#position = log.position
     this.#tail = new Ring(log.position, settings.tailSize, change => change.size)
     this.#pages = new Pages(log, settings.cacheSize)
-    this.#passes = new Passes(gate, settings.rest, settings.backlog)
-    this.#pacer = new Pacer(settings.slice, deadline => this.#work(deadline))
+    this.#passes = new Passes(gate, settings.backlog)
+    this.#pacer = new Pacer(settings.slice, settings.rest, deadline => this.#work(deadline))
     this.#heart = setInterval(() => this.#beat(), settings.heartbeat / beatsPerHeartbeat).unref()
   }
 
@@ -198,8 +195,7 @@ export class Hub {
     const passing = performance.now() < deadline && this.#passes.run(deadline)
     if (this.#turn === 'passes' && !passing) this.#step(deadline)
     this.#turn = passing && this.#turn === 'passes' ? 'steps' : 'passes'
-    if (!passing && this.#passes.due) this.#pacer.wakeAfter(tick)
-    return passing || this.#waiting.size > 0 || this.#round !== undefined
+    return this.#passes.due || this.#waiting.size > 0 || this.#round !== undefined
   }
 
   /** Heartbeats, which are short work, then what subscriptions have to do by themselves. */

@@ -1,30 +1,21 @@
 import type { FilterClass } from './filter-class.ts'
 import type { Gate } from './gate.ts'
-import { Pace } from './pace.ts'
-
-/** A pass is heavy if it brings more than this share of the backlog. */
-const heavy = 1 / 8
 
 /**
  * Brings what is new to the live subscribers, pass by pass: in a pass each class that has something new writes to each of its
- * members once. Shuts the gate while members have too much to wait for, and during heavy passes.
+ * members once, all that is new by then. Shuts the gate while members have too much to wait for.
  */
 export class Passes {
   readonly #gate: Gate
-  readonly #pace: Pace
   readonly #backlog: number
   /** Classes with members that are behind. */
   readonly #dirty = new Set<FilterClass>()
   /** Those of them that have yet to be served in the pass that is on; empty when none is. */
   #pass: FilterClass[] = []
 
-  /**
-   * @param rest the longest that other work goes first, milliseconds
-   * @param backlog how much a member may have to wait for, bytes
-   */
-  constructor (gate: Gate, rest: number, backlog: number) {
+  /** @param backlog how much a member may have to wait for, bytes */
+  constructor (gate: Gate, backlog: number) {
     this.#gate = gate
-    this.#pace = new Pace(rest)
     this.#backlog = backlog
   }
 
@@ -50,10 +41,9 @@ export class Passes {
     this.#gate.open()
   }
 
-  /** Does a slice of a pass; says whether the pass goes on. If it does not, and there is something due, then other work goes first. */
+  /** Does a slice of a pass; says whether something is due still. */
   run (deadline: number): boolean {
-    if (this.#pass.length === 0 && !this.#begin()) return false
-    const start = performance.now()
+    if (this.#pass.length === 0) this.#begin()
     for (let next = this.#pass.at(-1); next; next = this.#pass.at(-1)) {
       if (next.flush(deadline)) {
         this.#pass.pop()
@@ -61,21 +51,12 @@ export class Passes {
       }
       if (performance.now() > deadline) break
     }
-    this.#pace.spend(performance.now() - start)
-    if (this.#pass.length > 0) return true
-    this.#pace.end()
-    if (this.#gate.isShut && [...this.#dirty].every(({ backlog }) => backlog <= this.#backlog)) this.#gate.open()
-    return false
+    if (this.#pass.length === 0 && this.#gate.isShut && [...this.#dirty].every(({ backlog }) => backlog <= this.#backlog)) this.#gate.open()
+    return this.due
   }
 
-  #begin (): boolean {
-    if (!this.due || !(this.#gate.isShut || this.#pace.rested())) return false
+  #begin (): void {
     this.#pass = [...this.#dirty].reverse() // the last is served first: those who were there before the others
-    for (const filterClass of this.#pass) {
-      if (filterClass.backlog > this.#backlog * heavy) this.#gate.shut() // else what is written meanwhile makes the pass longer still
-      filterClass.beginPass()
-    }
-    this.#pace.begin()
-    return true
+    for (const filterClass of this.#pass) filterClass.beginPass()
   }
 }

@@ -40,8 +40,9 @@ export class Ring<T extends { readonly position: number }> {
 
   /** Drops everything up to `position`. */
   clear (position: number): void {
-    this.#items = []
-    this.#dropped = this.#size = 0
+    this.#items = this.#items.slice(Math.max(indexAfter(this.#items, position), this.#dropped))
+    this.#size = this.#items.reduce((size, item) => size + this.#sizeOf(item), 0)
+    this.#dropped = 0
     this.floor = position
   }
 

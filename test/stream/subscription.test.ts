@@ -31,7 +31,7 @@ class Sink implements Outlet {
   destroy (): void {}
 }
 
-const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 25, backlog: 1e9, overloadWait: 0, overload: 'write' }
+const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 1, backlog: 1e9, overloadWait: 0, overload: 'write' }
 
 async function open (settings: Partial<HubSettings> = {}, retention: Partial<Retention> = {}): Promise<{ people: Repository<typeof Person>, hub: Hub }> {
   const resource = new Resource({ name: 'people', noun: 'person', schema: Person })
@@ -136,4 +136,30 @@ t.test('heartbeats go on while there is no end of catching up', async t => {
   await until(() => sink.messages.some(({ type }) => type === 'bookmark'))
   busy.step = () => {}
   t.pass()
+})
+
+t.test('a slice that is used up by who goes live leaves the others the next one, and no change waits for another', async t => {
+  const { people, hub } = await open({ slice: 1, heartbeat: 1e6 })
+  class Slow extends Sink {
+    override write (bytes: Buffer): void {
+      super.write(bytes)
+      const end = performance.now() + 0.1
+      while (performance.now() < end);
+    }
+  }
+  const follow = (sink: Sink, position: number): Subscription => {
+    const subscription = new Subscription(hub, sink, { reader: jsonReader(), filter: everything, view: false })
+    subscription.startAt(position)
+    return subscription
+  }
+  const sinks = Array.from({ length: 40 }, () => new Slow())
+  for (const sink of sinks) follow(sink, hub.position)
+  for (let age = 0; age < 150; age++) {
+    const { position } = hub
+    await people.create({ ...ada, age })
+    const latecomers = Array.from({ length: 20 }, () => follow(new Slow(), position))
+    await until(() => sinks.every(sink => JSON.stringify(sink.messages.at(-1)).includes(`"age":${age},`)))
+    for (const latecomer of latecomers) latecomer.close()
+  }
+  t.pass('all have been told of all')
 })
