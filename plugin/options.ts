@@ -31,7 +31,7 @@ const Settings = Type.Object({
   highWaterMark: bytes('How much may wait in one socket before it is not written to'),
   compression: Type.Optional(Type.Boolean({ description: 'Whether to send deflated frames to clients that take them' })),
   slice: milliseconds('The longest that the stream\'s work holds the event loop at a time'),
-  rest: Type.Optional(Type.Number({ minimum: 0, maximum: 1000, description: 'How long other work goes first after a slice, if there is any, in times of that slice' })),
+  rest: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1, description: 'The longest that other work goes before the stream\'s, when there is much of both' })),
   backlog: bytes('How much subscribers at the live end may have to wait for before writes are held back'),
   overloadWait: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1, description: 'The longest that a write is held back' })),
   overload: Type.Optional(Type.Union([Type.Literal('write'), Type.Literal('refuse')], { description: 'What becomes of a write that has been held back that long' }))
@@ -54,8 +54,8 @@ const defaults = {
   highWaterMark: 16_384,
   compression: false,
   slice: 5,
-  rest: 1,
-  backlog: 65_536,
+  rest: 10,
+  backlog: 49_152,
   overloadWait: 1000,
   overload: 'write'
 } as const

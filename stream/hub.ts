@@ -28,7 +28,7 @@ export interface HubSettings extends GateSettings {
   readonly ringSize: number
   /** The longest that the stream's work holds the event loop at a time, milliseconds. */
   readonly slice: number
-  /** How long other work goes first after such a slice, if there is any, in times of the slice. */
+  /** The longest that other work goes first after such a slice, milliseconds. */
   readonly rest: number
 }
 

@@ -1,28 +1,33 @@
+/** What other work gets for each millisecond of the stream's. */
+const share = 2
 /** A turn of the event loop that took less had nothing else to do, milliseconds. */
 const idle = 0.1
-/** Turns between two slices, so that a write which the first of them reads is committed and answered before the next slice. */
-const turnsBetween = 2
 
 /**
  * Runs the stream's work in slices between which the event loop serves everything else: requests, sockets, timers. After a
- * slice other work goes first, for `rest` times as long as the slice took or until there is none: the busier the process,
- * the fewer the slices, and the more there is to do at once in each.
+ * slice other work goes first, for twice as long as the slice took or until there is none, but never longer than `rest`: the
+ * busier the process, the fewer the slices, and the more there is to do at once in each. What other work has not had by the
+ * next slice is added to what it gets then.
+ *
+ * A write is read in one turn of the event loop, and committed and answered at its end. So a slice comes behind a commit, or
+ * in the second turn that finds nothing to do.
  */
 export class Pacer {
   readonly #slice: number
   readonly #rest: number
   readonly #work: (deadline: number) => boolean
-  /** `due`: a slice comes by itself. */
-  #state: 'idle' | 'due' | 'closed' = 'idle'
+  /** `due`: a slice comes when other work has gone first; `called`: it comes before the present turn of the event loop ends. */
+  #state: 'idle' | 'due' | 'called' | 'closed' = 'idle'
   /** Until when other work goes first, and when its present turn began, on `performance.now()`'s clock. */
   #until = 0
   #began = 0
   /** Turns of the event loop since the last slice. */
   #turns = 0
+  #next: NodeJS.Immediate | undefined
 
   /**
    * @param slice the longest that `work` should hold the event loop, milliseconds
-   * @param rest how long other work goes first, in times of the last slice
+   * @param rest the longest that other work goes first, milliseconds
    * @param work does what there is until `deadline`, on `performance.now()`'s clock, and says whether something is left
    */
   constructor (slice: number, rest: number, work: (deadline: number) => boolean) {
@@ -33,39 +38,46 @@ export class Pacer {
 
   /** There is work: a slice of it is done before the present turn of the event loop ends, unless other work goes first. */
   wake (): void {
-    if (this.#state !== 'idle') return
+    if (this.#state === 'called' || this.#state === 'closed') return
+    const now = performance.now()
+    if (this.#state === 'idle') this.#began = now
     this.#state = 'due'
-    this.#began = performance.now()
-    if (this.#began >= this.#until) afterAnswers(() => this.#run())
-    else this.#wait()
+    if (now < this.#until) return this.#wait()
+    this.#state = 'called'
+    afterAnswers(() => this.#run())
   }
 
   close (): void {
     this.#state = 'closed'
+    clearImmediate(this.#next)
   }
 
   #wait (): void {
-    setImmediate(() => this.#turn())
+    this.#next ??= setImmediate(() => {
+      this.#next = undefined
+      if (this.#state === 'due') this.#turn()
+    })
   }
 
   #turn (): void {
     const now = performance.now()
-    const idled = now - this.#began < idle
+    const idled = ++this.#turns > 1 && now - this.#began < idle
+    if (idled || this.#began >= this.#until) return this.#run()
     this.#began = now
-    if (++this.#turns >= turnsBetween && (idled || now >= this.#until)) this.#run()
-    else this.#wait()
+    this.#wait()
   }
 
   #run (): void {
     if (this.#state === 'closed') return
+    this.#state = 'called' // what the work wakes is part of it
     const start = performance.now()
     const more = this.#work(start + this.#slice)
     const end = performance.now()
-    this.#until = end + (end - start) * this.#rest
+    this.#until = end + Math.min(Math.max(this.#until - start, 0) + (end - start) * share, this.#rest)
     this.#began = end
     this.#turns = 0
+    this.#state = more ? 'due' : 'idle'
     if (more) this.#wait()
-    else if (this.#state === 'due') this.#state = 'idle'
   }
 }
 

@@ -1,9 +1,12 @@
 import type { FilterClass } from './filter-class.ts'
 import type { Gate } from './gate.ts'
 
+/** A pass is heavy if it brings more than this share of the backlog. */
+const heavy = 1 / 8
+
 /**
  * Brings what is new to the live subscribers, pass by pass: in a pass each class that has something new writes to each of its
- * members once, all that is new by then. Shuts the gate while members have too much to wait for.
+ * members once, all that is new by then. Shuts the gate while members have too much to wait for, and during heavy passes.
  */
 export class Passes {
   readonly #gate: Gate
@@ -57,6 +60,9 @@ export class Passes {
 
   #begin (): void {
     this.#pass = [...this.#dirty].reverse() // the last is served first: those who were there before the others
-    for (const filterClass of this.#pass) filterClass.beginPass()
+    for (const filterClass of this.#pass) {
+      if (filterClass.backlog > this.#backlog * heavy) this.#gate.shut() // else what is written meanwhile makes the pass longer still
+      filterClass.beginPass()
+    }
   }
 }

@@ -31,7 +31,7 @@ class Sink implements Outlet {
   destroy (): void {}
 }
 
-const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 1, backlog: 1e9, overloadWait: 0, overload: 'write' }
+const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 10, backlog: 1e9, overloadWait: 0, overload: 'write' }
 
 async function open (settings: Partial<HubSettings> = {}, retention: Partial<Retention> = {}): Promise<{ people: Repository<typeof Person>, hub: Hub }> {
   const resource = new Resource({ name: 'people', noun: 'person', schema: Person })
