@@ -7,6 +7,7 @@ import { resourceRoutes } from '../routes/resource.ts'
 import { updatesRoute } from '../routes/updates.ts'
 import { Gate } from '../stream/gate.ts'
 import { Hub } from '../stream/hub.ts'
+import { cutEventSources } from './closing.ts'
 import { type ChangeStreamOptions, type Person, type ReadOptions, readOptions } from './options.ts'
 import { upgradeGate } from './upgrade.ts'
 
@@ -82,6 +83,7 @@ async function serveStream (scope: FastifyInstance, hub: Hub, settings: ReadOpti
   }
   const connections = updatesRoute(scope, hub, { path: updatesPath, noun: resource.noun, properties: resource.properties, maxMessage, highWaterMark, compression })
   scope.addHook('preClose', async () => {
+    cutEventSources(scope, scope.prefix + updatesPath)
     hub.close(returnWithin)
     await connections.end(closeGrace)
   })

@@ -69,7 +69,7 @@ export class UpgradeGate {
 }
 
 /** Makes one spelling of those that the app's router takes for the same path. */
-function spellingOf (app: FastifyInstance): (path: string) => string {
+export function spellingOf (app: FastifyInstance): (path: string) => string {
   const { initialConfig } = app
   const { ignoreTrailingSlash, ignoreDuplicateSlashes, caseSensitive } = { ...initialConfig, ...('routerOptions' in initialConfig && initialConfig.routerOptions) } as typeof initialConfig
   return path => {

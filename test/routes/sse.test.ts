@@ -9,6 +9,7 @@ import t from 'tap'
 import changeStream from '../../plugin/index.ts'
 import { sqlite } from '../../repository/sqlite.ts'
 import { type Person, ada, build, grace, listen, request, sqliteOptions, stores, until } from '../helper.ts'
+import { RawSocket } from '../raw-socket.ts'
 
 interface Event { event?: string, id?: string, data?: string }
 
@@ -196,6 +197,19 @@ t.test('closing the app answers those who wait, says bye to events, and ends', a
   await until(() => events.ended)
   t.same((await waiting).body.changes, [])
   t.ok(performance.now() - started < 5000)
+})
+
+t.test('an EventSource that comes back while the app still closes is not sent away for good', async t => {
+  const app = await build(t)
+  const origin = await listen(app)
+  const stuck = new RawSocket((app.server.address() as AddressInfo).port, '/updates') // closing takes as long as peers are given
+  await once(stuck.socket, 'data')
+  const events = await Events.open(t, `${origin}/updates`)
+  const closing = app.close()
+  while ((await events.next()).event !== 'bye');
+  t.equal((await request(`${origin}/updates`)).status, 503, 'a feed is told')
+  await t.rejects(fetch(`${origin}/updates`, { headers: { accept: 'text/event-stream' } }), TypeError, 'the connection is cut')
+  await closing
 })
 
 t.test('an EventSource resumes by itself when the server is restarted in mid-stream', async t => {
