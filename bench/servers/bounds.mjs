@@ -3,6 +3,7 @@ import { findDriver } from '../../dist/repository/sqlite/driver.js'
 
 const { DATABASE, TASK } = process.env
 const database = (await findDriver())(DATABASE)
+database.exec('PRAGMA busy_timeout = 10000') // the server that had it may still be writing its WAL back
 const log = database.prepare('SELECT position, id, time, after FROM people_changes WHERE position > ? ORDER BY position LIMIT 1000')
 const records = database.prepare('SELECT id, record, version FROM people WHERE id > ? ORDER BY id LIMIT 1000')
 const matching = database.prepare('SELECT count(*) AS count FROM people WHERE record ->> \'$.age\' < 1')
