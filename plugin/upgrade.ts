@@ -25,23 +25,23 @@ export function upgradeGate (app: FastifyInstance): UpgradeGate {
 export class UpgradeGate {
   readonly #app: FastifyInstance
   readonly #streams = new Map<string, EventEmitter>()
-  readonly #spelling: (path: string) => string
+  readonly #pathOf: (url: string | undefined) => string
 
   constructor (app: FastifyInstance) {
     this.#app = app
-    this.#spelling = spellingOf(app)
+    this.#pathOf = pathOf(app)
     app.server.prependListener('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#decide(request, socket, head))
   }
 
   /** Makes `path` upgrade; returns what stands for the server: it emits the upgrades of that path. */
   open (path: string): EventEmitter {
     const stream = new EventEmitter()
-    this.#streams.set(this.#spelling(path), stream)
+    this.#streams.set(this.#pathOf(path), stream)
     return stream
   }
 
   #decide (request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const stream = this.#streams.get(this.#spelling(request.url?.split('?', 1)[0] ?? ''))
+    const stream = this.#streams.get(this.#pathOf(request.url))
     const alone = this.#app.server.listenerCount('upgrade') === 1
     if (stream) stream.emit('upgrade', request, socket, head)
     else if (alone && request.headers.upgrade?.toLowerCase() === 'websocket') this.#answer(request, socket)
@@ -68,11 +68,12 @@ export class UpgradeGate {
   }
 }
 
-/** Makes one spelling of those that the app's router takes for the same path. */
-export function spellingOf (app: FastifyInstance): (path: string) => string {
+/** The path of a URL, in one spelling of those that the app's router takes for the same. */
+export function pathOf (app: FastifyInstance): (url: string | undefined) => string {
   const { initialConfig } = app
   const { ignoreTrailingSlash, ignoreDuplicateSlashes, caseSensitive } = { ...initialConfig, ...('routerOptions' in initialConfig && initialConfig.routerOptions) } as typeof initialConfig
-  return path => {
+  return (url = '') => {
+    let path = url.split('?', 1)[0] ?? ''
     if (ignoreDuplicateSlashes === true) path = path.replace(/\/{2,}/g, '/')
     if (ignoreTrailingSlash === true && path.length > 1 && path.endsWith('/')) path = path.slice(0, -1)
     return caseSensitive === false ? path.toLowerCase() : path

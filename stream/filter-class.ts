@@ -89,7 +89,7 @@ export class FilterClass {
     const fragment = this.fragment(change)
     if (!fragment) return false
     if (this.#behind === 0) {
-      if (this.lagging === 0) this.#ring.clear(this.#end)
+      if (this.lagging === 0) this.#ring.dropTo(this.#end)
       this.#idleFrom = this.#end
       this.#idleTo = fragment.position - 1
     }
@@ -140,12 +140,12 @@ export class FilterClass {
     if (this.#behind > 0 && this.#turns > 0) return false
     this.#owed = 0
     if (this.#behind > 0) {
-      if (this.lagging === 0) this.#ring.clear(this.#passed)
+      if (this.lagging === 0) this.#ring.dropTo(this.#passed)
       return true
     }
     this.#fresh = 0
     this.#batches.clear()
-    if (this.lagging === 0) this.#ring.clear(this.#end)
+    if (this.lagging === 0) this.#ring.dropTo(this.#end)
     return true
   }
 
@@ -179,7 +179,7 @@ export class FilterClass {
   }
 
   #rest (position: number): void {
-    this.#ring.clear(position)
+    this.#ring.restart(position)
     this.#batches.clear()
     this.#end = this.#idleFrom = this.#idleTo = position
   }

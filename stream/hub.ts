@@ -101,7 +101,7 @@ export class Hub {
   /** Takes committed changes, in order, right behind the last ones. */
   append (entries: readonly LogEntry[]): void {
     this.#position = entries.at(-1)?.position ?? this.#position
-    if (this.#classes.size === 0) return this.#tail.clear(this.#position)
+    if (this.#classes.size === 0) return this.#tail.restart(this.#position)
     for (const entry of entries) {
       const change = new EncodedChange(entry, this.log)
       this.#tail.push(change)
@@ -113,7 +113,7 @@ export class Hub {
   /** The log has become another one: no cursor given out so far is good any more. */
   reset (): void {
     this.#position = this.log.position
-    this.#tail.clear(this.#position)
+    this.#tail.restart(this.#position)
     this.#pages.clear()
     this.#passes.clear()
     const gone = new ChangeStreamError('gone', 'the log has been replaced by another')

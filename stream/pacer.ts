@@ -67,8 +67,13 @@ export class Pacer {
     this.#wait()
   }
 
+  /** Also from within the work. */
+  get #isClosed (): boolean {
+    return this.#state === 'closed'
+  }
+
   #run (): void {
-    if (this.#state === 'closed') return
+    if (this.#isClosed) return
     this.#state = 'called' // what the work wakes is part of it
     const start = performance.now()
     const more = this.#work(start + this.#slice)
@@ -76,6 +81,7 @@ export class Pacer {
     this.#until = end + Math.min(Math.max(this.#until - start, 0) + (end - start) * share, this.#rest)
     this.#began = end
     this.#turns = 0
+    if (this.#isClosed) return
     this.#state = more ? 'due' : 'idle'
     if (more) this.#wait()
   }

@@ -25,10 +25,7 @@ export class Ring<T extends { readonly position: number }> {
     this.#items.push(item)
     this.#size += this.#sizeOf(item)
     while (this.#size > this.#limit) this.#drop()
-    if (this.#dropped > this.#items.length / 2) {
-      this.#items = this.#items.slice(this.#dropped)
-      this.#dropped = 0
-    }
+    this.#shrink()
   }
 
   /** The items behind `position`, at most `most` of them, or `null` where some of them have been dropped. */
@@ -39,18 +36,31 @@ export class Ring<T extends { readonly position: number }> {
   }
 
   /** Drops everything up to `position`. */
-  clear (position: number): void {
-    this.#items = this.#items.slice(Math.max(indexAfter(this.#items, position), this.#dropped))
-    this.#size = this.#items.reduce((size, item) => size + this.#sizeOf(item), 0)
-    this.#dropped = 0
+  dropTo (position: number): void {
+    const end = indexAfter(this.#items, position)
+    while (this.#dropped < end) this.#drop()
+    this.#shrink()
+    this.floor = position
+  }
+
+  /** Drops everything, and goes on behind `position`, which may lie before what was there. */
+  restart (position: number): void {
+    this.#items = []
+    this.#dropped = this.#size = 0
     this.floor = position
   }
 
   #drop (): void {
-    const item = this.#items[this.#dropped]
-    if (!item) return this.clear(this.floor)
-    this.#dropped++
+    const item = this.#items[this.#dropped++]
+    if (!item) return
     this.#size -= this.#sizeOf(item)
     this.floor = item.position
+  }
+
+  /** Lets go of what has been dropped, once it is the larger part. */
+  #shrink (): void {
+    if (this.#dropped <= this.#items.length / 2) return
+    this.#items = this.#items.slice(this.#dropped)
+    this.#dropped = 0
   }
 }

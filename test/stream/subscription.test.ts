@@ -4,6 +4,9 @@ import { memory } from '../../repository/memory.ts'
 import { Repository } from '../../repository/repository.ts'
 import { Resource } from '../../repository/resource.ts'
 import type { Retention } from '../../repository/retention.ts'
+import { sqlite } from '../../repository/sqlite.ts'
+import { findDriver } from '../../repository/sqlite/driver.ts'
+import type { OpenStore } from '../../repository/store.ts'
 import { Person } from '../../plugin/options.ts'
 import { obeyJson } from '../../routes/commands.ts'
 import type { Outlet } from '../../stream/connection.ts'
@@ -13,7 +16,7 @@ import { Gate } from '../../stream/gate.ts'
 import { Hub, type HubSettings } from '../../stream/hub.ts'
 import { jsonReader } from '../../stream/reader.ts'
 import { Subscription } from '../../stream/subscription.ts'
-import { ada, until } from '../helper.ts'
+import { ada, driver, grace, sqliteOptions, until } from '../helper.ts'
 
 /** An outlet that keeps the messages that are written to it. */
 class Sink implements Outlet {
@@ -33,13 +36,14 @@ class Sink implements Outlet {
 
 const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 10, backlog: 1e9, overloadWait: 0, overload: 'write' }
 
-async function open (settings: Partial<HubSettings> = {}, retention: Partial<Retention> = {}): Promise<{ people: Repository<typeof Person>, hub: Hub }> {
-  const resource = new Resource({ name: 'people', noun: 'person', schema: Person })
+const resource = new Resource({ name: 'people', noun: 'person', schema: Person })
+
+async function open (settings: Partial<HubSettings> = {}, retention: Partial<Retention> = {}, openStore: OpenStore = memory({ retention })): Promise<{ people: Repository<typeof Person>, hub: Hub }> {
   const gate = new Gate({ ...defaults, ...settings })
   const onError = (error: unknown): never => { throw error }
-  const people = new Repository(resource, await memory({ retention })(resource), onError, () => gate.pass())
+  const people = new Repository(resource, await openStore(resource), onError, () => gate.pass())
   const hub = new Hub(people.log, { ...defaults, ...settings }, gate, onError)
-  people.on('committed', entries => hub.append(entries))
+  people.on('committed', entries => hub.append(entries)).on('reset', () => hub.reset())
   t.teardown(() => hub.close(0))
   return { people, hub }
 }
@@ -119,6 +123,37 @@ t.test('a feed that waits is told that the log has become another', async t => {
   Object.defineProperty(log, 'epoch', { value: 'another' })
   hub.reset()
   await t.rejects(answer, { code: 'gone' })
+})
+
+t.test('of a log that has been replaced by a shorter one nothing is told any more', async t => {
+  const options = sqliteOptions(t)
+  const { people, hub } = await open({ tailSize: 65_536 }, {}, sqlite({ ...driver(), ...options }))
+  t.teardown(() => people.close())
+  const view = new Sink()
+  const viewing = new Subscription(hub, view, { reader: jsonReader(), filter: everything, view: true })
+  viewing.startWithSnapshot(null)
+  await until(() => view.messages.at(-1)?.['type'] === 'synced')
+  view.blocked = true
+  await people.createAll(Array.from({ length: 9 }, () => ada))
+  await turns() // they are in the tail, and in the ring for the reader that is slow
+  const other = (await findDriver(driver().driver))(options.file)
+  other.exec(`BEGIN; UPDATE change_streams SET epoch = 'another'; DELETE FROM people_changes WHERE position > 2;
+    UPDATE sqlite_sequence SET seq = 2 WHERE name = 'people_changes'; COMMIT`)
+  other.close()
+  await until(() => people.log.epoch === 'another')
+  view.messages.length = 0
+  view.blocked = false
+  viewing.drained()
+  const { cursor } = await people.create(grace)
+  t.equal(cursor, 'another.3')
+  const late = new Sink()
+  new Subscription(hub, late, { reader: jsonReader(), filter: everything, view: false }).startAt(2)
+  for (const sink of [view, late]) await until(() => sink.messages.at(-1)?.['type'] === 'synced')
+  await people.create(ada)
+  await turns()
+  const positions = (sink: Sink): number[] => sink.messages.flatMap(message => (message['changes'] ?? []) as Array<{ position: number }>).map(({ position }) => position)
+  t.same(positions(late), [3, 4])
+  t.same(positions(view).filter(position => position !== 3), [4], 'but what its snapshot holds')
 })
 
 t.test('heartbeats go on while there is no end of catching up', async t => {
