@@ -13,12 +13,13 @@ const retryAfter = 1
 interface Held { readonly deadline: number, readonly proceed: () => void, readonly refuse: (error: ChangeStreamError) => void }
 
 /**
- * Where writers wait while the stream has more to deliver than the process can: shut, it holds writes back, in their
- * order, until it opens or they have waited long enough.
+ * Where writers wait for the stream. Shut, because it has more to deliver than the process can, it holds writes back, in
+ * their order, until it opens or they have waited long enough. Paused, it gathers those that come until the next slice of
+ * the stream's work: they share a commit, and all go out with that slice.
  */
 export class Gate {
   readonly #settings: GateSettings
-  #state: 'open' | 'shut' = 'open'
+  #state: 'open' | 'paused' | 'shut' = 'open'
   #held: Held[] = []
   #timer: NodeJS.Timeout | undefined
 
@@ -32,6 +33,19 @@ export class Gate {
 
   shut (): void {
     if (this.#settings.overloadWait > 0) this.#state = 'shut'
+  }
+
+  /** Unless it is shut. */
+  pause (): void {
+    if (this.#settings.overloadWait > 0 && this.#state === 'open') this.#state = 'paused'
+  }
+
+  /** Ends a pause; says whether writes have waited for that. */
+  resume (): boolean {
+    if (this.#state !== 'paused') return false
+    const waited = this.#held.length > 0
+    this.open()
+    return waited
   }
 
   open (): void {
@@ -62,7 +76,7 @@ export class Gate {
     const [next] = this.#held
     this.#timer = next && setTimeout(() => this.#expire(), next.deadline - now)
     for (const { proceed, refuse } of over) {
-      if (this.#settings.overload === 'write') proceed()
+      if (this.#settings.overload === 'write' || this.#state === 'paused') proceed()
       else refuse(new ChangeStreamError('overloaded', 'subscribers can\'t be served as fast as records are written', { retryAfter: retryAfter * 1000 }))
     }
   }

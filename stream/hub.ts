@@ -75,7 +75,7 @@ export class Hub {
     this.#tail = new Ring(log.position, settings.tailSize, change => change.size)
     this.#pages = new Pages(log, settings.cacheSize)
     this.#passes = new Passes(gate, settings.backlog)
-    this.#pacer = new Pacer(settings.slice, settings.rest, deadline => this.#work(deadline))
+    this.#pacer = new Pacer(settings.slice, settings.rest, deadline => this.#work(deadline), () => gate.resume())
     this.#heart = setInterval(() => this.#beat(), settings.heartbeat / beatsPerHeartbeat).unref()
   }
 
@@ -195,7 +195,10 @@ export class Hub {
     const passing = performance.now() < deadline && this.#passes.run(deadline)
     if (this.#turn === 'passes' && !passing) this.#step(deadline)
     this.#turn = passing && this.#turn === 'passes' ? 'steps' : 'passes'
-    return this.#passes.due || this.#waiting.size > 0 || this.#round !== undefined
+    const more = this.#passes.due || this.#waiting.size > 0 || this.#round !== undefined
+    if (more) this.#gate.pause()
+    else this.#gate.resume()
+    return more
   }
 
   /** Heartbeats, which are short work, then what subscriptions have to do by themselves. */

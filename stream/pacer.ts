@@ -10,18 +10,25 @@ const idle = 0.1
  * next slice is added to what it gets then.
  *
  * A write is read in one turn of the event loop, and committed and answered at its end. So a slice comes behind a commit, or
- * in the second turn that finds nothing to do.
+ * in the second turn that finds nothing to do. Writes that are held back for it are let go before it.
  */
 export class Pacer {
   readonly #slice: number
   readonly #rest: number
   readonly #work: (deadline: number) => boolean
-  /** `due`: a slice comes when other work has gone first; `called`: it comes before the present turn of the event loop ends. */
-  #state: 'idle' | 'due' | 'called' | 'closed' = 'idle'
+  readonly #release: () => boolean
+  /**
+   * - `due`: a slice comes when other work has gone first
+   * - `near`: it has, and the slice comes behind the commit of what has been let go
+   * - `called`: the slice comes before the present turn of the event loop ends, or is on
+   */
+  #state: 'idle' | 'due' | 'near' | 'called' | 'closed' = 'idle'
   /** Until when other work goes first, and when its present turn began, on `performance.now()`'s clock. */
   #until = 0
   #began = 0
-  /** Turns of the event loop since the last slice. */
+  /** What other work has not had of its time before this slice, milliseconds. */
+  #owed = 0
+  /** Turns of the event loop in this state. */
   #turns = 0
   #next: NodeJS.Immediate | undefined
 
@@ -29,20 +36,24 @@ export class Pacer {
    * @param slice the longest that `work` should hold the event loop, milliseconds
    * @param rest the longest that other work goes first, milliseconds
    * @param work does what there is until `deadline`, on `performance.now()`'s clock, and says whether something is left
+   * @param release lets go of the writes that are held back for the next slice, and says whether there were any
    */
-  constructor (slice: number, rest: number, work: (deadline: number) => boolean) {
+  constructor (slice: number, rest: number, work: (deadline: number) => boolean, release: () => boolean) {
     this.#slice = slice
     this.#rest = rest
     this.#work = work
+    this.#release = release
   }
 
   /** There is work: a slice of it is done before the present turn of the event loop ends, unless other work goes first. */
   wake (): void {
     if (this.#state === 'called' || this.#state === 'closed') return
     const now = performance.now()
-    if (this.#state === 'idle') this.#began = now
-    this.#state = 'due'
-    if (now < this.#until) return this.#wait()
+    if (this.#state === 'idle') {
+      this.#state = 'due'
+      this.#began = now
+    }
+    if (now < this.#until || (this.#state === 'due' && this.#approach(now))) return this.#wait()
     this.#state = 'called'
     afterAnswers(() => this.#run())
   }
@@ -55,16 +66,29 @@ export class Pacer {
   #wait (): void {
     this.#next ??= setImmediate(() => {
       this.#next = undefined
-      if (this.#state === 'due') this.#turn()
+      if (this.#state === 'due' || this.#state === 'near') this.#turn()
     })
   }
 
   #turn (): void {
     const now = performance.now()
     const idled = ++this.#turns > 1 && now - this.#began < idle
-    if (idled || this.#began >= this.#until) return this.#run()
+    if (this.#state === 'near') {
+      if (this.#turns > 1) return this.#run()
+    } else if ((idled || this.#began >= this.#until) && !this.#approach(now)) {
+      return this.#run()
+    }
     this.#began = now
     this.#wait()
+  }
+
+  /** Other work has gone first. Says whether the slice should wait for what is let go now. */
+  #approach (now: number): boolean {
+    this.#owed = Math.max(this.#until - now, 0)
+    this.#until = now
+    this.#turns = 0
+    this.#state = 'near'
+    return this.#release()
   }
 
   /** Also from within the work. */
@@ -78,9 +102,9 @@ export class Pacer {
     const start = performance.now()
     const more = this.#work(start + this.#slice)
     const end = performance.now()
-    this.#until = end + Math.min(Math.max(this.#until - start, 0) + (end - start) * share, this.#rest)
+    this.#until = end + Math.min(this.#owed + (end - start) * share, this.#rest)
     this.#began = end
-    this.#turns = 0
+    this.#owed = this.#turns = 0
     if (this.#isClosed) return
     this.#state = more ? 'due' : 'idle'
     if (more) this.#wait()
