@@ -7,11 +7,11 @@ import { Load } from './runner/load.ts'
 import { type PeerName, peers } from './runner/peers.ts'
 import { keep, publish, section } from './runner/report.ts'
 import type { Context } from './runner/suite.ts'
-import { type SuiteName, suites } from './suites/index.ts'
+import { type SuiteName, suites, usual } from './suites/index.ts'
 
 const help = `npm run bench -- [suites] [--quick] [--peers names] [--render]
 
-suites   ${Object.keys(suites).join(', ')}; all by default
+suites   ${Object.keys(suites).join(', ')}; all but the long ones by default
 --quick  small and short, to see whether all works; writes no documentation
 --peers  only these: ${Object.keys(peers).join(',')}; writes no documentation
 --render writes docs/benchmarks.md anew from the last raw results
@@ -32,7 +32,7 @@ if (values.help || unknown.length > 0) {
   console.log(help)
   process.exitCode = values.help ? 0 : 1
 } else if (values.render) publish(raw, docs)
-else await run((positionals.length > 0 ? positionals : Object.keys(suites)) as SuiteName[])
+else await run(positionals.length > 0 ? positionals as SuiteName[] : usual)
 
 async function run (names: readonly SuiteName[]): Promise<void> {
   const partial = values.quick || only !== null

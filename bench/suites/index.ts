@@ -3,10 +3,13 @@ import { fanout } from './fanout.ts'
 import { filters } from './filters.ts'
 import { posts } from './posts.ts'
 import { reconnect } from './reconnect.ts'
-import { slowReaders } from './slow-readers.ts'
+import { slowReaders, slowReadersLong } from './slow-readers.ts'
 import { stream } from './stream.ts'
 
-export type SuiteName = 'posts' | 'fanout' | 'filters' | 'slow-readers' | 'reconnect' | 'stream'
+export type SuiteName = 'posts' | 'fanout' | 'filters' | 'slow-readers' | 'slow-readers-long' | 'reconnect' | 'stream'
 
 /** All suites, in the order in which they are run and told. */
-export const suites: Readonly<Record<SuiteName, Suite<unknown>>> = { posts, fanout, filters, 'slow-readers': slowReaders, reconnect, stream }
+export const suites: Readonly<Record<SuiteName, Suite<unknown>>> = { posts, fanout, filters, 'slow-readers': slowReaders, 'slow-readers-long': slowReadersLong, reconnect, stream }
+
+/** Those that are run unless others are asked for: the long ones take minutes for one server. */
+export const usual = (Object.keys(suites) as SuiteName[]).filter(name => !name.endsWith('-long'))

@@ -9,27 +9,37 @@ interface Phase { readonly p50: number, readonly p99: number, readonly growth: n
 
 interface Row { readonly name: string, readonly without: Phase, readonly withSlow: Phase, readonly lost: number }
 
-interface Result { readonly rows: readonly Row[], readonly subscribers: number, readonly slow: number, readonly megabytes: number, readonly seconds: number }
+interface Result extends Shape { readonly rows: readonly Row[] }
 
-const padding = 65_536
-const rate = 25
-const slow = 10
-
-async function run (context: Context): Promise<Result> {
-  const { quick, progress } = context
-  const subscribers = quick ? 100 : 200
-  const seconds = quick ? 3 : 6
-  const names = chosen(quick ? ['ours', 'ws'] : ['ours', 'tutorial', 'ws', 'socketio', 'feathers', 'bun'], context)
-  const rows: Row[] = []
-  for (const name of names) {
-    progress(`slow-readers: ${peers[name].name}`)
-    rows.push(await withServer(peers[name].command, {}, server => measure(name, server, { subscribers, seconds }, context)))
-    await context.readers.call('close', { count: 0 })
-  }
-  return { rows, subscribers, slow, megabytes: padding * rate * seconds / 1e6, seconds }
+interface Shape {
+  readonly subscribers: number
+  /** POSTs a second. */
+  readonly rate: number
+  /** How long those read alone, and how long beside the slow. */
+  readonly secondsWithout: number
+  readonly seconds: number
 }
 
-async function measure (name: PeerName, server: Server, { subscribers, seconds }: { subscribers: number, seconds: number }, { readers, posters, fault }: Context): Promise<Row> {
+const padding = 65_536
+const slow = 10
+
+/** Beside the peers, for as long as they can stand it. */
+const beside: Shape = { subscribers: 200, rate: 25, secondsWithout: 6, seconds: 6 }
+/** This project alone: 200 MB for each reader. */
+const long: Shape = { subscribers: 1000, rate: 12, secondsWithout: 60, seconds: 255 }
+const quickly: Shape = { subscribers: 100, rate: 25, secondsWithout: 3, seconds: 3 }
+
+async function run (names: readonly PeerName[], shape: Shape, context: Context): Promise<Result> {
+  const rows: Row[] = []
+  for (const name of chosen(names, context)) {
+    context.progress(`slow-readers: ${peers[name].name}`)
+    rows.push(await withServer(peers[name].command, {}, server => measure(name, server, shape, context)))
+    await context.readers.call('close', { count: 0 })
+  }
+  return { rows, ...shape }
+}
+
+async function measure (name: PeerName, server: Server, { subscribers, rate, secondsWithout, seconds }: Shape, { readers, posters, fault }: Context): Promise<Row> {
   const { port } = server
   const reading = subscribers - slow
   const work = { port, connections: 4, rate, padding }
@@ -47,7 +57,7 @@ async function measure (name: PeerName, server: Server, { subscribers, seconds }
   }
   await open(reading)
   await phase(2) // for what grows once
-  const without = await phase(seconds)
+  const without = await phase(secondsWithout)
   await open(subscribers)
   await readers.call('pause', { count: slow, paused: true })
   const withSlow = await phase(seconds)
@@ -57,8 +67,9 @@ async function measure (name: PeerName, server: Server, { subscribers, seconds }
   return { name: peers[name].name, without: without.phase, withSlow: withSlow.phase, lost: caughtUp.wrong }
 }
 
-function render ({ rows, subscribers, slow, megabytes, seconds }: Result): string {
-  return `${figure(subscribers - slow)} subscribers; ${figure(rate)} POSTs a second of ${figure(padding / 1024)} KiB for ${seconds} s, which is ${figure(megabytes)} MB for each: first with those alone, then with ${slow} more that stop reading once they are connected. Afterwards those read on. One round, after one that is not counted.
+function render ({ rows, subscribers, rate, secondsWithout, seconds }: Result): string {
+  const megabytes = padding * rate * seconds / 1e6
+  return `${figure(subscribers - slow)} subscribers; ${figure(rate)} POSTs a second of ${figure(padding / 1024)} KiB: first for ${secondsWithout} s with those alone, then for ${seconds} s, which is ${figure(megabytes)} MB for each, with ${slow} more that stop reading once they are connected. Afterwards those read on. One round, after one that is not counted.
 
 ${table(['Server', 'p50 without, ms', 'p50 with, ms', 'p99 without, ms', 'p99 with, ms', 'memory grew by without, MB', 'with, MB', 'lost to the slow'], rows.map(({ name, without, withSlow, lost }) => [
     name, figure(without.p50), figure(withSlow.p50), figure(without.p99), figure(withSlow.p99), figure(without.growth), figure(withSlow.growth), String(lost)
@@ -67,4 +78,10 @@ ${table(['Server', 'p50 without, ms', 'p50 with, ms', 'p99 without, ms', 'p99 wi
 Up to ${figure(megabytes * slow)} MB wait for the slow; of that the kernel takes the first part, the server's memory the rest, unless the server reads it again from a log. What bounds it: copying the bytes into the sockets.`
 }
 
-export const slowReaders: Suite<Result> = { title: 'Slow readers', run, render }
+export const slowReaders: Suite<Result> = {
+  title: 'Slow readers',
+  run: context => context.quick ? run(['ours', 'ws'], quickly, context) : run(['ours', 'tutorial', 'ws', 'socketio', 'feathers', 'bun'], beside, context),
+  render
+}
+
+export const slowReadersLong: Suite<Result> = { title: 'Slow readers, 1,000 for long', run: context => run(['ours'], context.quick ? quickly : long, context), render }
