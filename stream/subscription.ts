@@ -126,8 +126,9 @@ export class Subscription implements Member {
     this.#hub.enqueue(this)
   }
 
-  /** The outlet takes bytes again. */
+  /** The outlet takes bytes again: the peer reads. */
   drained (): void {
+    this.alive()
     if (this.#state !== 'closed' && this.#state !== 'live') this.#hub.enqueue(this)
   }
 

@@ -23,6 +23,9 @@ interface Shape {
 const padding = 65_536
 const slow = 10
 
+/** Bare sockets answer no pings, and stopped ones could not. */
+const heartbeat = { HEARTBEAT: String(3_600_000) }
+
 /** Beside the peers, for as long as they can stand it. */
 const beside: Shape = { subscribers: 200, rate: 25, secondsWithout: 6, seconds: 6 }
 /** This project alone: 200 MB for each reader. */
@@ -33,7 +36,7 @@ async function run (names: readonly PeerName[], shape: Shape, context: Context):
   const rows: Row[] = []
   for (const name of chosen(names, context)) {
     context.progress(`slow-readers: ${peers[name].name}`)
-    rows.push(await withServer(peers[name].command, {}, server => measure(name, server, shape, context)))
+    rows.push(await withServer(peers[name].command, heartbeat, server => measure(name, server, shape, context)))
     await context.readers.call('close', { count: 0 })
   }
   return { rows, ...shape }

@@ -156,6 +156,35 @@ t.test('of a log that has been replaced by a shorter one nothing is told any mor
   t.same(positions(view).filter(position => position !== 3), [4], 'but what its snapshot holds')
 })
 
+t.test('a peer that has yet to read what lies before the pings is there for as long as it reads', async t => {
+  const { hub } = await open({ heartbeat: 15 })
+  const ends: string[] = []
+  let pings = 0
+  class Peer extends Sink {
+    override ping (): boolean {
+      pings++
+      return true
+    }
+
+    override destroy (): void {
+      ends.push('lost')
+    }
+  }
+  const peer = new Peer()
+  peer.blocked = true
+  const subscription = new Subscription(hub, peer, { reader: jsonReader(), filter: everything, view: false })
+  subscription.startAt(0)
+  let answered = 0
+  for (let times = 0; times < 20; times++) {
+    await until(() => pings > answered)
+    answered = pings
+    subscription.drained()
+  }
+  t.same(ends, [])
+  await until(() => ends.length > 0, 'that it is found to be lost')
+  t.equal(pings - answered, 4)
+})
+
 t.test('heartbeats go on while there is no end of catching up', async t => {
   const { people, hub } = await open({ heartbeat: 30, slice: 1 })
   await people.create(ada)
