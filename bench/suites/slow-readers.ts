@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type PeerName, peers } from '../runner/peers.ts'
 import type { Server } from '../runner/server.ts'
@@ -18,25 +19,28 @@ interface Shape {
   /** How long those read alone, and how long beside the slow. */
   readonly secondsWithout: number
   readonly seconds: number
+  /** Whether records and log are in SQLite: in memory they grow with what is written. */
+  readonly durable: boolean
 }
 
 const padding = 65_536
 const slow = 10
 
 /** Bare sockets answer no pings, and stopped ones could not. */
-const heartbeat = { HEARTBEAT: String(3_600_000) }
+const heartbeat = String(3_600_000)
 
 /** Beside the peers, for as long as they can stand it. */
-const beside: Shape = { subscribers: 200, rate: 25, secondsWithout: 6, seconds: 6 }
+const beside: Shape = { subscribers: 200, rate: 25, secondsWithout: 6, seconds: 6, durable: false }
 /** This project alone: 200 MB for each reader. */
-const long: Shape = { subscribers: 1000, rate: 12, secondsWithout: 60, seconds: 255 }
-const quickly: Shape = { subscribers: 100, rate: 25, secondsWithout: 3, seconds: 3 }
+const long: Shape = { subscribers: 1000, rate: 12, secondsWithout: 60, seconds: 255, durable: true }
+const quickly: Shape = { subscribers: 100, rate: 25, secondsWithout: 3, seconds: 3, durable: false }
 
 async function run (names: readonly PeerName[], shape: Shape, context: Context): Promise<Result> {
+  const env = { HEARTBEAT: heartbeat, ...shape.durable && { DATABASE: join(context.folder, 'slow.db') } }
   const rows: Row[] = []
   for (const name of chosen(names, context)) {
     context.progress(`slow-readers: ${peers[name].name}`)
-    rows.push(await withServer(peers[name].command, heartbeat, server => measure(name, server, shape, context)))
+    rows.push(await withServer(peers[name].command, env, server => measure(name, server, shape, context)))
     await context.readers.call('close', { count: 0 })
   }
   return { rows, ...shape }
@@ -70,9 +74,9 @@ async function measure (name: PeerName, server: Server, { subscribers, rate, sec
   return { name: peers[name].name, without: without.phase, withSlow: withSlow.phase, lost: caughtUp.wrong }
 }
 
-function render ({ rows, subscribers, rate, secondsWithout, seconds }: Result): string {
+function render ({ rows, subscribers, rate, secondsWithout, seconds, durable }: Result): string {
   const megabytes = padding * rate * seconds / 1e6
-  return `${figure(subscribers - slow)} subscribers; ${figure(rate)} POSTs a second of ${figure(padding / 1024)} KiB: first for ${secondsWithout} s with those alone, then for ${seconds} s, which is ${figure(megabytes)} MB for each, with ${slow} more that stop reading once they are connected. Afterwards those read on. One round, after one that is not counted.
+  return `${figure(subscribers - slow)} subscribers; ${figure(rate)} POSTs a second of ${figure(padding / 1024)} KiB: first for ${secondsWithout} s with those alone, then for ${seconds} s, which is ${figure(megabytes)} MB for each, with ${slow} more that stop reading once they are connected. Afterwards those read on. One round, after one that is not counted; ${durable ? 'with the durable SQLite store' : 'in memory, which grows with what is written'}.
 
 ${table(['Server', 'p50 without, ms', 'p50 with, ms', 'p99 without, ms', 'p99 with, ms', 'memory grew by without, MB', 'with, MB', 'lost to the slow'], rows.map(({ name, without, withSlow, lost }) => [
     name, figure(without.p50), figure(withSlow.p50), figure(without.p99), figure(withSlow.p99), figure(without.growth), figure(withSlow.growth), String(lost)
@@ -87,4 +91,4 @@ export const slowReaders: Suite<Result> = {
   render
 }
 
-export const slowReadersLong: Suite<Result> = { title: 'Slow readers, 1,000 for long', run: context => run(['ours'], context.quick ? quickly : long, context), render }
+export const slowReadersLong: Suite<Result> = { title: 'Slow readers, 1,000 for long', run: context => run(['ours'], context.quick ? { ...quickly, durable: true } : long, context), render }
