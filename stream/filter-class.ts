@@ -173,7 +173,7 @@ export class FilterClass {
 
   /** Forgets everything: the log is another one. Members that are still there are told to look, and are members no more. */
   restart (position: number): void {
-    this.#behind = 0
+    this.#behind = this.#turns = this.#passed = this.#owed = this.#fresh = 0
     this.#rest(position)
     for (const member of this.#members.splice(0)) member.deliver()
   }

@@ -32,6 +32,7 @@ export class Gate {
   }
 
   shut (): void {
+    this.resume()
     if (this.#settings.overloadWait > 0) this.#state = 'shut'
   }
 
@@ -40,12 +41,14 @@ export class Gate {
     if (this.#settings.overloadWait > 0 && this.#state === 'open') this.#state = 'paused'
   }
 
-  /** Ends a pause; says whether writes have waited for that. */
-  resume (): boolean {
-    if (this.#state !== 'paused') return false
-    const waited = this.#held.length > 0
-    this.open()
-    return waited
+  /** Whether writes wait for the end of a pause. */
+  get holds (): boolean {
+    return this.#state === 'paused' && this.#held.length > 0
+  }
+
+  /** Ends a pause. */
+  resume (): void {
+    if (this.#state === 'paused') this.open()
   }
 
   open (): void {

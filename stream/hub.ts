@@ -75,7 +75,7 @@ export class Hub {
     this.#tail = new Ring(log.position, settings.tailSize, change => change.size)
     this.#pages = new Pages(log, settings.cacheSize)
     this.#passes = new Passes(gate, settings.backlog)
-    this.#pacer = new Pacer(settings.slice, settings.rest, deadline => this.#work(deadline), () => gate.resume())
+    this.#pacer = new Pacer(settings.slice, settings.rest, deadline => this.#work(deadline), gate)
     this.#heart = setInterval(() => this.#beat(), settings.heartbeat / beatsPerHeartbeat).unref()
   }
 
@@ -107,7 +107,7 @@ export class Hub {
       this.#tail.push(change)
       for (const filterClass of this.#index.candidates(entry)) if (filterClass.take(change)) this.#passes.add(filterClass)
     }
-    if (this.#passes.due) this.#pacer.wake()
+    if (this.#passes.due) this.#pacer.wake('committed')
   }
 
   /** The log has become another one: no cursor given out so far is good any more. */
@@ -195,10 +195,8 @@ export class Hub {
     const passing = performance.now() < deadline && this.#passes.run(deadline)
     if (this.#turn === 'passes' && !passing) this.#step(deadline)
     this.#turn = passing && this.#turn === 'passes' ? 'steps' : 'passes'
-    const more = this.#passes.due || this.#waiting.size > 0 || this.#round !== undefined
-    if (more) this.#gate.pause()
-    else this.#gate.resume()
-    return more
+    if (this.#passes.due) this.#gate.pause()
+    return this.#passes.due || this.#waiting.size > 0 || this.#round !== undefined
   }
 
   /** Heartbeats, which are short work, then what subscriptions have to do by themselves. */

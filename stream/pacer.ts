@@ -3,6 +3,13 @@ const share = 2
 /** A turn of the event loop that took less had nothing else to do, milliseconds. */
 const idle = 0.1
 
+/** What may hold writes back until the next slice. */
+interface Pause {
+  /** Whether writes wait for it. */
+  readonly holds: boolean
+  resume (): void
+}
+
 /**
  * Runs the stream's work in slices between which the event loop serves everything else: requests, sockets, timers. After a
  * slice other work goes first, for twice as long as the slice took or until there is none, but never longer than `rest`: the
@@ -16,7 +23,7 @@ export class Pacer {
   readonly #slice: number
   readonly #rest: number
   readonly #work: (deadline: number) => boolean
-  readonly #release: () => boolean
+  readonly #gate: Pause
   /**
    * - `due`: a slice comes when other work has gone first
    * - `near`: it has, and the slice comes behind the commit of what has been let go
@@ -36,24 +43,28 @@ export class Pacer {
    * @param slice the longest that `work` should hold the event loop, milliseconds
    * @param rest the longest that other work goes first, milliseconds
    * @param work does what there is until `deadline`, on `performance.now()`'s clock, and says whether something is left
-   * @param release lets go of the writes that are held back for the next slice, and says whether there were any
+   * @param gate may hold writes back for the next slice
    */
-  constructor (slice: number, rest: number, work: (deadline: number) => boolean, release: () => boolean) {
+  constructor (slice: number, rest: number, work: (deadline: number) => boolean, gate: Pause) {
     this.#slice = slice
     this.#rest = rest
     this.#work = work
-    this.#release = release
+    this.#gate = gate
   }
 
-  /** There is work: a slice of it is done before the present turn of the event loop ends, unless other work goes first. */
-  wake (): void {
-    if (this.#state === 'called' || this.#state === 'closed') return
+  /**
+   * There is work: a slice of it is done before the present turn of the event loop ends, unless other work goes first.
+   * `committed`: it is what a commit has brought.
+   */
+  wake (reason?: 'committed'): void {
+    if (this.#state === 'called' || this.#state === 'closed' || (this.#state === 'near' && !reason)) return
     const now = performance.now()
     if (this.#state === 'idle') {
       this.#state = 'due'
       this.#began = now
     }
-    if (now < this.#until || (this.#state === 'due' && this.#approach(now))) return this.#wait()
+    if (now < this.#until || (this.#state === 'due' && this.#gate.holds)) return this.#wait()
+    this.#gate.resume()
     this.#state = 'called'
     afterAnswers(() => this.#run())
   }
@@ -88,7 +99,9 @@ export class Pacer {
     this.#until = now
     this.#turns = 0
     this.#state = 'near'
-    return this.#release()
+    const held = this.#gate.holds
+    this.#gate.resume()
+    return held
   }
 
   /** Also from within the work. */

@@ -41,6 +41,7 @@ export class Passes {
 
   clear (): void {
     this.#dirty.clear()
+    this.#pass = []
     this.#gate.open()
   }
 

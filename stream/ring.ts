@@ -35,12 +35,12 @@ export class Ring<T extends { readonly position: number }> {
     return this.#items.slice(start, Math.min(start + most, this.#items.length))
   }
 
-  /** Drops everything up to `position`. */
+  /** Drops everything up to `position`, if it has not been dropped already. */
   dropTo (position: number): void {
     const end = indexAfter(this.#items, position)
     while (this.#dropped < end) this.#drop()
     this.#shrink()
-    this.floor = position
+    this.floor = Math.max(this.floor, position)
   }
 
   /** Drops everything, and goes on behind `position`, which may lie before what was there. */

@@ -156,6 +156,28 @@ t.test('of a log that has been replaced by a shorter one nothing is told any mor
   t.same(positions(view).filter(position => position !== 3), [4], 'but what its snapshot holds')
 })
 
+t.test('a commit larger than the ring that comes within a pass leaves nobody without what came before', async t => {
+  const { people, hub } = await open({ ringSize: 20_000, slice: 1 })
+  let writes = -Infinity
+  /** Takes so long that a pass has several slices. */
+  class SlowSink extends Sink {
+    override write (bytes: Buffer): void {
+      super.write(bytes)
+      for (const end = performance.now() + 0.1; performance.now() < end;);
+      if (++writes === 60) queueMicrotask(() => { people.createAll(Array.from({ length: 300 }, () => ada)).catch(t.error) }) // behind this slice
+    }
+  }
+  const sinks = Array.from({ length: 70 }, () => new SlowSink())
+  for (const sink of sinks) new Subscription(hub, sink, { reader: jsonReader(), filter: everything, view: false }).startAt(0)
+  await until(() => sinks.every(({ messages }) => messages.at(-1)?.['type'] === 'synced'))
+  writes = 0
+  await people.createAll([ada, ada])
+  const told = ({ messages }: Sink): number[] => messages.flatMap(message => (message['changes'] ?? []) as Array<{ position: number }>).map(({ position }) => position)
+  await until(() => sinks.every(sink => told(sink).at(-1) === 302))
+  const whole = Array.from({ length: 302 }, (_, index) => index + 1).join()
+  t.equal(sinks.filter(sink => told(sink).join() === whole).length, sinks.length)
+})
+
 t.test('a peer that has yet to read what lies before the pings is there for as long as it reads', async t => {
   const { hub } = await open({ heartbeat: 15 })
   const ends: string[] = []
