@@ -170,6 +170,11 @@ export class Flood {
   }
 }
 
+/** Keeps the event loop busy for so many milliseconds. */
+export function spend (milliseconds: number): void {
+  for (const end = performance.now() + milliseconds; performance.now() < end;);
+}
+
 /** Resolves when `condition` holds; fails after five seconds. */
 export async function until (condition: () => boolean | Promise<boolean>, what = 'the condition'): Promise<void> {
   const deadline = performance.now() + 5000

@@ -2,12 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { Gate } from '../../stream/gate.ts'
 import { Pacer } from '../../stream/pacer.ts'
-import { until } from '../helper.ts'
-
-/** Spends some time. */
-function work (milliseconds: number): void {
-  for (const end = performance.now() + milliseconds; performance.now() < end;);
-}
+import { spend, until } from '../helper.ts'
 
 t.test('writes that come between two slices share a commit, which comes before the next slice', async t => {
   const gate = new Gate({ overloadWait: 60_000, overload: 'refuse' })
@@ -33,12 +28,12 @@ t.test('writes that come between two slices share a commit, which comes before t
     for (const name of ['a', 'b', 'c']) {
       await turn()
       writes.push(write(`${gap}${name}`))
-      work(0.2) // so that the turn is not taken for an idle one
+      spend(0.2) // so that the turn is not taken for an idle one
     }
   }
   const pacer = new Pacer(5, 50, () => {
     events.push('slice')
-    work(2)
+    spend(2)
     const more = ++slices < 50
     if (more) gate.pause()
     else gate.resume()

@@ -16,12 +16,18 @@ import { Gate } from '../../stream/gate.ts'
 import { Hub, type HubSettings } from '../../stream/hub.ts'
 import { jsonReader } from '../../stream/reader.ts'
 import { Subscription } from '../../stream/subscription.ts'
-import { ada, driver, grace, sqliteOptions, until } from '../helper.ts'
+import { ada, driver, grace, spend, sqliteOptions, until } from '../helper.ts'
 
 /** An outlet that keeps the messages that are written to it. */
 class Sink implements Outlet {
   blocked = false
   readonly messages: Array<Record<string, unknown>> = []
+
+  /** Positions of the changes in them. */
+  get positions (): number[] {
+    return this.messages.flatMap(message => (message['changes'] ?? []) as Array<{ position: number }>).map(({ position }) => position)
+  }
+
   write (bytes: Buffer): void {
     for (const payload of payloadsOf(bytes)) this.messages.push(JSON.parse(payload.toString()) as Record<string, unknown>)
   }
@@ -151,9 +157,8 @@ t.test('of a log that has been replaced by a shorter one nothing is told any mor
   for (const sink of [view, late]) await until(() => sink.messages.at(-1)?.['type'] === 'synced')
   await people.create(ada)
   await turns()
-  const positions = (sink: Sink): number[] => sink.messages.flatMap(message => (message['changes'] ?? []) as Array<{ position: number }>).map(({ position }) => position)
-  t.same(positions(late), [3, 4])
-  t.same(positions(view).filter(position => position !== 3), [4], 'but what its snapshot holds')
+  t.same(late.positions, [3, 4])
+  t.same(view.positions.filter(position => position !== 3), [4], 'but what its snapshot holds')
 })
 
 t.test('a commit larger than the ring that comes within a pass leaves nobody without what came before', async t => {
@@ -163,7 +168,7 @@ t.test('a commit larger than the ring that comes within a pass leaves nobody wit
   class SlowSink extends Sink {
     override write (bytes: Buffer): void {
       super.write(bytes)
-      for (const end = performance.now() + 0.1; performance.now() < end;);
+      spend(0.1)
       if (++writes === 60) queueMicrotask(() => { people.createAll(Array.from({ length: 300 }, () => ada)).catch(t.error) }) // behind this slice
     }
   }
@@ -172,10 +177,9 @@ t.test('a commit larger than the ring that comes within a pass leaves nobody wit
   await until(() => sinks.every(({ messages }) => messages.at(-1)?.['type'] === 'synced'))
   writes = 0
   await people.createAll([ada, ada])
-  const told = ({ messages }: Sink): number[] => messages.flatMap(message => (message['changes'] ?? []) as Array<{ position: number }>).map(({ position }) => position)
-  await until(() => sinks.every(sink => told(sink).at(-1) === 302))
+  await until(() => sinks.every(sink => sink.positions.at(-1) === 302))
   const whole = Array.from({ length: 302 }, (_, index) => index + 1).join()
-  t.equal(sinks.filter(sink => told(sink).join() === whole).length, sinks.length)
+  t.equal(sinks.filter(sink => sink.positions.join() === whole).length, sinks.length)
 })
 
 t.test('a peer that has yet to read what lies before the pings is there for as long as it reads', async t => {
@@ -215,7 +219,7 @@ t.test('heartbeats go on while there is no end of catching up', async t => {
   await turns()
   const busy = new Subscription(hub, new Sink(), { reader: jsonReader(), filter: everything, view: false })
   busy.step = () => {
-    for (const until = performance.now() + 2; performance.now() < until;);
+    spend(2)
     hub.enqueue(busy)
   }
   hub.enqueue(busy)
