@@ -40,6 +40,14 @@ class Sink implements Outlet {
   destroy (): void {}
 }
 
+/** Takes so long that a pass over many has several slices. */
+class Slow extends Sink {
+  override write (bytes: Buffer): void {
+    super.write(bytes)
+    spend(0.1)
+  }
+}
+
 const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 10, backlog: 1e9, overloadWait: 0, overload: 'write' }
 
 const resource = new Resource({ name: 'people', noun: 'person', schema: Person })
@@ -164,15 +172,13 @@ t.test('of a log that has been replaced by a shorter one nothing is told any mor
 t.test('a commit larger than the ring that comes within a pass leaves nobody without what came before', async t => {
   const { people, hub } = await open({ ringSize: 20_000, slice: 1 })
   let writes = -Infinity
-  /** Takes so long that a pass has several slices. */
-  class SlowSink extends Sink {
+  class Trigger extends Slow {
     override write (bytes: Buffer): void {
       super.write(bytes)
-      spend(0.1)
       if (++writes === 60) queueMicrotask(() => { people.createAll(Array.from({ length: 300 }, () => ada)).catch(t.error) }) // behind this slice
     }
   }
-  const sinks = Array.from({ length: 70 }, () => new SlowSink())
+  const sinks = Array.from({ length: 70 }, () => new Trigger())
   for (const sink of sinks) new Subscription(hub, sink, { reader: jsonReader(), filter: everything, view: false }).startAt(0)
   await until(() => sinks.every(({ messages }) => messages.at(-1)?.['type'] === 'synced'))
   writes = 0
@@ -230,13 +236,6 @@ t.test('heartbeats go on while there is no end of catching up', async t => {
 
 t.test('a slice that is used up by who goes live leaves the others the next one, and no change waits for another', async t => {
   const { people, hub } = await open({ slice: 1, heartbeat: 1e6 })
-  class Slow extends Sink {
-    override write (bytes: Buffer): void {
-      super.write(bytes)
-      const end = performance.now() + 0.1
-      while (performance.now() < end);
-    }
-  }
   const follow = (sink: Sink, position: number): Subscription => {
     const subscription = new Subscription(hub, sink, { reader: jsonReader(), filter: everything, view: false })
     subscription.startAt(position)
