@@ -22,6 +22,7 @@ const Settings = Type.Object({
   prefix: Type.Optional(Type.String({ description: 'Goes before both paths' })),
   path: path('Where the records are; by default the resource\'s name'),
   updatesPath: path('Where the stream is'),
+  maxPage: bytes('The most that a page of a list or of the feed holds; one record may be larger'),
   maxBatch: Type.Optional(Type.Integer({ minimum: 1, description: 'The most records in one POST' })),
   heartbeat: milliseconds('Time between two signs of life on a stream'),
   maxMessage: bytes('The largest message that a client of the stream may send'),
@@ -45,6 +46,7 @@ const ResourceSettings = Type.Object({
 
 const defaults = {
   updatesPath: '/updates',
+  maxPage: 1_048_576,
   maxBatch: 1000,
   heartbeat: 15_000,
   maxMessage: 16_384,

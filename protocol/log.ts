@@ -42,8 +42,11 @@ export interface Log {
   cursor (position: number): string
   /** Whether everything up to a cursor happened in this log; where not, the log was restored, rebuilt or lost since. */
   includes (cursor: Cursor): boolean
-  /** Up to `limit` entries after a position, with the log's floor and head as they are in the same transaction. */
-  changes (after: number, limit: number): Promise<LogPage>
+  /**
+   * Entries after a position, with the log's floor and head as they are in the same transaction: up to `limit` of them, or
+   * until their records' JSON comes to `bytes`, but one at least.
+   */
+  changes (after: number, limit: number, bytes?: number): Promise<LogPage>
   /** Opens a snapshot at the announced position. */
   snapshot (where: Where | null): Snapshot
   /** Announces what others have committed now, rather than at the next poll. */

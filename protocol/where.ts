@@ -53,6 +53,12 @@ export function whereKey (where: Where | null): string {
   return where === null ? '' : JSON.stringify(where)
 }
 
+/** How many conditions there are in it. */
+export function conditionsOf (where: Where | null): number {
+  if (where === null) return 0
+  return where.kind === 'condition' ? 1 : where.of.reduce((sum, part) => sum + conditionsOf(part), 0)
+}
+
 /** What matches `one` and `other`. */
 export function both (one: Where | null, other: Where | null): Where | null {
   if (one === null) return other

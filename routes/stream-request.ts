@@ -3,7 +3,7 @@ import { ChangeStreamError } from '../protocol/errors.ts'
 import { type Filter, everything, parseKinds, refine } from '../protocol/filter.ts'
 import { subprotocol } from '../protocol/messages.ts'
 import type { Properties } from '../protocol/properties.ts'
-import type { Since } from '../stream/hub.ts'
+import type { Since } from '../stream/history.ts'
 import { readCount, readJson, readQuery } from './query.ts'
 
 /** The ways to read the stream (contract §3). */

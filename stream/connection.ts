@@ -19,7 +19,7 @@ export interface Outlet {
 /** What a beat of the heart finds: all well, nothing sent for a heartbeat, or no peer. */
 export type Pulse = 'well' | 'quiet' | 'lost'
 
-/** Beats in a heartbeat: so late can be noticed what is due after one. */
+/** Beats in a heartbeat: a bookmark comes up to one of them early, never late. */
 export const beatsPerHeartbeat = 3
 
 /** Pings that may go unanswered; more where the peer has yet to read what lies before them. */
@@ -65,7 +65,7 @@ export class Connection {
       if (this.#pings >= (this.blocked ? unanswered.blocked : unanswered.free)) return 'lost'
       if (this.#outlet.ping()) this.#pings++
     }
-    return ++this.#quiet > beatsPerHeartbeat && !this.blocked ? 'quiet' : 'well'
+    return ++this.#quiet >= beatsPerHeartbeat && !this.blocked ? 'quiet' : 'well'
   }
 
   end (code: number, reason: string): void {

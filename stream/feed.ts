@@ -1,6 +1,7 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as nextTick } from 'node:timers/promises'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import type { Filter } from '../protocol/filter.ts'
+import type { EncodedChange } from './encoded.ts'
 import type { FilterClass, Member } from './filter-class.ts'
 import type { Hub } from './hub.ts'
 import { jsonReader } from './reader.ts'
@@ -20,35 +21,42 @@ export interface FeedRequest {
 }
 
 /**
- * One page of the log (contract §3.4), as JSON text.
+ * One page of the log (contract §3.4), as JSON text. It ends at `limit` or where it holds `maxPage` bytes.
  * @throws {ChangeStreamError} `gone`
  */
 export async function readFeed (hub: Hub, { filter, position, limit, wait, signal }: FeedRequest): Promise<string> {
   const { epoch } = hub.log
-  const assertSame = (): void => {
-    if (hub.log.epoch !== epoch) throw new ChangeStreamError('gone', 'the log has been replaced by another')
-  }
+  const { maxPage } = hub.settings
   const filterClass = hub.classOf(filter, reader)
   const deadline = performance.now() + wait
   const told: Buffer[] = []
+  let size = 0
+  const isFull = (): boolean => told.length >= limit || size >= maxPage
+  const tell = (changes: readonly EncodedChange[]): void => {
+    assertSame(hub, epoch)
+    for (const change of changes) {
+      if (change.position > hub.position || isFull()) return
+      const fragment = filterClass.fragment(change)
+      if (fragment && told.length > 0 && size + fragment.bytes.length > maxPage) return void (size = maxPage)
+      position = change.position
+      if (!fragment) continue
+      told.push(fragment.bytes)
+      size += fragment.bytes.length
+    }
+  }
   try {
     for (;;) {
-      while (position < hub.position && told.length < limit) {
-        const changes = await hub.read(position)
-        assertSame()
-        for (const change of changes) {
-          if (change.position > hub.position || told.length >= limit) break
-          position = change.position
-          const fragment = filterClass.fragment(change)
-          if (fragment) told.push(fragment.bytes)
-        }
-        await turn()
-        assertSame()
+      while (position < hub.position && !isFull() && !signal.aborted) {
+        const changes = await hub.reads.run('stream', () => hub.read(position))
+        await hub.reads.run('stream', () => tell(changes))
+        await nextTick() // who comes with others gives way to other work
+        assertSame(hub, epoch)
       }
       const left = deadline - performance.now()
       if (told.length > 0 || left <= 0 || signal.aborted || hub.closing.aborted) break
-      await news(filterClass, position, left, [signal, hub.closing])
-      assertSame()
+      if (hub.matched < position) await nextTick() // its class has yet to be offered what has been read
+      else await waitForChange(filterClass, position, left, [signal, hub.closing])
+      assertSame(hub, epoch)
     }
   } finally {
     hub.release(filterClass)
@@ -56,10 +64,16 @@ export async function readFeed (hub: Hub, { filter, position, limit, wait, signa
   return `{"changes":[${told.join()}],"cursor":"${hub.cursor(position)}","more":${position < hub.position}}`
 }
 
-/** Resolves when the class is told of a change, when `time` milliseconds are over, or when one of `signals` says so. */
-async function news (filterClass: FilterClass, position: number, time: number, signals: readonly AbortSignal[]): Promise<void> {
-  await new Promise<void>(resolve => {
-    const member: Member = { position, place: 0, deliver: () => end() }
+function assertSame (hub: Hub, epoch: string): void {
+  if (hub.log.epoch !== epoch) throw new ChangeStreamError('gone', 'the log has been replaced by another')
+}
+
+/**
+ * Resolves when the class is told of a change, when `time` milliseconds are over, or when one of `signals` says so; rejects
+ * where the class can't be told.
+ */
+async function waitForChange (filterClass: FilterClass, position: number, time: number, signals: readonly AbortSignal[]): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
     const leave = (): void => {
       filterClass.remove(member)
       end()
@@ -69,6 +83,15 @@ async function news (filterClass: FilterClass, position: number, time: number, s
       for (const signal of signals) signal.removeEventListener('abort', leave)
       resolve()
       return false // it is no longer a member
+    }
+    const member: Member = {
+      position,
+      place: 0,
+      deliver: () => end(),
+      fault (error) {
+        reject(error)
+        leave()
+      }
     }
     const timer = setTimeout(leave, time)
     for (const signal of signals) signal.addEventListener('abort', leave)

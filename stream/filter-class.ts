@@ -1,4 +1,5 @@
 import type { Filter } from '../protocol/filter.ts'
+import { conditionsOf } from '../protocol/where.ts'
 import type { EncodedChange } from './encoded.ts'
 import { type Judge, type Op, judgeOf } from './filter.ts'
 import type { Cursors, Fragment, Reader } from './reader.ts'
@@ -12,6 +13,8 @@ export interface Member {
   place: number
   /** Writes what the class has behind `position`, and says whether it is at the end now: if not, it is no longer a member. */
   deliver (): boolean
+  /** Something failed that may have touched it: it leaves the class, and ends. */
+  fault (error: unknown): void
 }
 
 /** Bytes for whoever stands at one position, and the position they lead to. */
@@ -32,6 +35,8 @@ export class FilterClass {
   readonly key: string
   readonly filter: Filter
   readonly reader: Reader
+  /** About what it costs to match a change: 1, and 1 for each condition. */
+  readonly weight: number
   /** Subscriptions that use it, members or not. */
   users = 0
   /** Subscriptions that have fallen behind and hope to find what they miss in the ring. */
@@ -64,6 +69,7 @@ export class FilterClass {
     this.key = key
     this.filter = filter
     this.reader = reader
+    this.weight = 1 + conditionsOf(filter.where)
     this.#judge = judgeOf(filter)
     const form = `${reader.name} ${filter.fields?.join() ?? '*'}`
     this.#forms = { save: `${form} save`, delete: `${form} delete`, leave: `${form} leave` }
@@ -133,8 +139,7 @@ export class FilterClass {
       if (this.#next >= this.#members.length) this.#next = 0
       const member = this.#members[this.#next++]
       if (!member || member.position >= this.#end) continue
-      this.#behind--
-      if (!member.deliver()) this.#take(member)
+      this.#deliver(member)
       if (++looked % membersPerLook === 0 && performance.now() > deadline) break
     }
     if (this.#behind > 0 && this.#turns > 0) return false
@@ -147,6 +152,16 @@ export class FilterClass {
     this.#batches.clear()
     if (this.lagging === 0) this.#ring.dropTo(this.#end)
     return true
+  }
+
+  #deliver (member: Member): void {
+    this.#behind--
+    try {
+      if (!member.deliver()) this.#take(member)
+    } catch (error) {
+      if (member.position < this.#end) this.#behind++ // as it was, since `remove` counts
+      member.fault(error)
+    }
   }
 
   /** The next bytes for a member at `position`, or `null` where the ring has moved past it. */
@@ -169,6 +184,13 @@ export class FilterClass {
   /** How far a member at `position` has really been brought. */
   standing (position: number): number {
     return position >= this.#idleFrom ? Math.max(position, this.#idleTo) : position
+  }
+
+  /** It can't be told of the change at `position`: its members end, and those who lag find nothing in the ring. */
+  abandon (position: number, error: unknown): void {
+    const members = [...this.#members]
+    for (const member of members) member.fault(error)
+    this.#rest(position)
   }
 
   /** Forgets everything: the log is another one. Members that are still there are told to look, and are members no more. */

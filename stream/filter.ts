@@ -12,7 +12,7 @@ export type Judge = (entry: LogEntry) => Op | null
 export function judgeOf ({ kinds, where }: Filter): Judge {
   const saves = kinds !== 'deletes'
   const deletes = kinds !== 'saves'
-  if (where === null) return entry => entry.json !== null ? (saves ? 'save' : null) : (deletes ? 'delete' : null)
+  if (where === null) return entry => entry.json !== null ? (saves ? 'save' : null) : (deletes && entry.beforeJson !== null ? 'delete' : null)
   const matches = compile(where)
   return entry => {
     if (entry.json !== null && matches(entry.record)) return saves ? 'save' : null

@@ -1,82 +1,87 @@
 import type { LogEntry } from '../protocol/change.ts'
-import type { Cursor } from '../protocol/cursor.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import { type Filter, filterKey } from '../protocol/filter.ts'
 import type { Log } from '../protocol/log.ts'
 import { ClassIndex } from './class-index.ts'
-import { beatsPerHeartbeat } from './connection.ts'
 import { EncodedChange } from './encoded.ts'
 import { FilterClass } from './filter-class.ts'
 import { Gate, type GateSettings } from './gate.ts'
+import { History, type HistorySettings, type Since } from './history.ts'
+import { Matching } from './matching.ts'
 import { Pacer } from './pacer.ts'
-import { Pages, assertReaches } from './pages.ts'
 import { Passes } from './passes.ts'
 import type { Reader } from './reader.ts'
-import { Ring } from './ring.ts'
+import { Steps, guarded } from './steps.ts'
 import type { Subscription } from './subscription.ts'
 
-export interface HubSettings extends GateSettings {
+export interface HubSettings extends GateSettings, HistorySettings {
   /** How much subscribers at the live end may have to wait for before writes are held back, bytes. */
   readonly backlog: number
   /** Time between two signs of life, milliseconds. */
   readonly heartbeat: number
-  /** How much of the log's live end is kept in memory for all, bytes. */
-  readonly tailSize: number
-  /** How much of what subscribers catching up have read is kept for others who do, bytes. */
-  readonly cacheSize: number
   /** How much of what is told to the subscribers of one filter is kept for those who are a little behind, bytes. */
   readonly ringSize: number
   /** The longest that the stream's work holds the event loop at a time, milliseconds. */
   readonly slice: number
   /** The longest that other work goes first after such a slice, milliseconds. */
   readonly rest: number
+  /** The most that a page of the feed holds, bytes; one change may be larger. */
+  readonly maxPage: number
 }
 
-/** Where a subscriber wants to start: a cursor, the oldest change that is kept, or what comes from now on. */
-export type Since = Cursor | 'start' | 'now'
+/** Runs long reads of the log and of records in turn, a bit at a time. */
+export interface Reads {
+  /** Calls `work` when its turn comes, and gives what it returns. */
+  run<T> (lane: 'stream', work: () => T | Promise<T>): Promise<T>
+}
 
-/** Changes that a subscriber catching up is given at once from the tail. */
-const tailPage = 256
+const atOnce: Reads = { run: async (_, work) => await work() }
+
+/** Changes that wait to be matched are kept up to this, bytes; beyond, they are read from the log again. */
+const matchingLimit = 4_194_304
 
 /**
  * The live end of a resource's log. It takes each committed change once, in order, gives it to the classes of
- * subscribers that want it, and sees to it that every subscription gets on: those at the live end first, then those that
- * are catching up, then heartbeats.
+ * subscribers that want it, and makes sure that every subscription makes progress: those at the live end first, then those
+ * that are catching up, then heartbeats.
+ *
+ * A fault in work that is shared ends the subscribers that it may have touched, so that they resume by cursor; one in the
+ * work of a single subscription ends that one.
  */
 export class Hub {
   readonly log: Log
   readonly settings: HubSettings
+  readonly reads: Reads
   readonly #gate: Gate
   readonly #onError: (error: unknown) => void
   readonly #classes = new Map<string, FilterClass>()
   readonly #index = new ClassIndex()
   readonly #subscriptions = new Set<Subscription>()
-  readonly #tail: Ring<EncodedChange>
-  readonly #pages: Pages
+  readonly #history: History
   readonly #pacer: Pacer
   readonly #passes: Passes
+  readonly #matching: Matching
+  /** Whether changes that have yet to be matched are being read from the log. */
+  #reading = false
   /** Who is first in the next slice. */
   #turn: 'passes' | 'steps' = 'passes'
-  /** Subscriptions that have something to do by themselves. */
-  readonly #waiting = new Set<Subscription>()
-  /** The rest of a round of heartbeats. */
-  #round: Iterator<Subscription> | undefined
-  readonly #heart: NodeJS.Timeout
+  readonly #steps: Steps
   readonly #closing = new AbortController()
   #position: number
 
   /** @param onError hears of what fails where no caller waits */
-  constructor (log: Log, settings: HubSettings, gate: Gate, onError: (error: unknown) => void) {
+  constructor (log: Log, settings: HubSettings, gate: Gate, onError: (error: unknown) => void, reads: Reads = atOnce) {
     this.log = log
     this.settings = settings
+    this.reads = reads
     this.#gate = gate
     this.#onError = onError
     this.#position = log.position
-    this.#tail = new Ring(log.position, settings.tailSize, change => change.size)
-    this.#pages = new Pages(log, settings.cacheSize)
-    this.#passes = new Passes(gate, settings.backlog)
+    this.#history = new History(log, settings)
+    this.#passes = new Passes(gate, settings.backlog, () => this.#settled)
+    this.#matching = new Matching(log.position, this.#index, matchingLimit, (filterClass, change) => this.#offer(filterClass, change))
     this.#pacer = new Pacer(settings.slice, settings.rest, deadline => this.#work(deadline), gate)
-    this.#heart = setInterval(() => this.#beat(), settings.heartbeat / beatsPerHeartbeat).unref()
+    this.#steps = new Steps(this.#subscriptions, settings.heartbeat, () => this.#pacer.wake())
   }
 
   /** The newest position that subscribers may be told of. */
@@ -84,68 +89,110 @@ export class Hub {
     return this.#position
   }
 
+  /** Those at the live end have been told of everything up to here, or have it on its way to them. */
+  get matched (): number {
+    return this.#matching.position
+  }
+
+  get #settled (): boolean {
+    return this.#matching.position >= this.#position
+  }
+
   /** Aborted when the hub closes. */
   get closing (): AbortSignal {
     return this.#closing.signal
-  }
-
-  /** Subscriptions there are now. */
-  get size (): number {
-    return this.#subscriptions.size
   }
 
   cursor (position = this.#position): string {
     return this.log.cursor(position)
   }
 
-  /** Takes committed changes, in order, right behind the last ones. */
+  /** Takes committed changes, in order, right after the last ones. */
   append (entries: readonly LogEntry[]): void {
-    this.#position = entries.at(-1)?.position ?? this.#position
-    if (this.#classes.size === 0) return this.#tail.restart(this.#position)
-    for (const entry of entries) {
-      const change = new EncodedChange(entry, this.log)
-      this.#tail.push(change)
-      for (const filterClass of this.#index.candidates(entry)) if (filterClass.take(change)) this.#passes.add(filterClass)
+    try {
+      this.#append(entries)
+    } catch (error) {
+      this.#fault(error)
     }
-    if (this.#passes.due) this.#pacer.wake('committed')
+  }
+
+  #append (entries: readonly LogEntry[]): void {
+    const former = this.#position
+    this.#position = entries.at(-1)?.position ?? former
+    if (this.#classes.size === 0) {
+      this.#matching.restart(this.#position)
+      return this.#history.restart(this.#position)
+    }
+    const waits = !this.#settled && !this.#matching.idle
+    const changes = entries.map(entry => new EncodedChange(entry, this.log))
+    for (const change of changes) this.#history.push(change)
+    this.#matching.push(former, changes)
+    if (!waits) this.#match(performance.now() + this.settings.slice)
+    if (!this.#settled) this.#gate.shut() // there is more to match than there is time for
+    if (this.#passes.due || !this.#settled) this.#pacer.wake('committed')
   }
 
   /** The log has become another one: no cursor given out so far is good any more. */
   reset (): void {
+    this.#restart(new ChangeStreamError('gone', 'the log has been replaced by another'))
+  }
+
+  /** Something failed in work that is shared: nobody can know what it left undone. */
+  #fault (error: unknown): void {
+    if (error instanceof ChangeStreamError && error.code === 'gone') return this.#restart(error)
+    this.report(error)
+    this.#restart(new ChangeStreamError('internal', 'the stream failed', { cause: error }))
+  }
+
+  /** Starts anew at the log's end. Every subscriber is lost by `error`, which may make it start again. */
+  #restart (error: ChangeStreamError): void {
     this.#position = this.log.position
-    this.#tail.restart(this.#position)
-    this.#pages.clear()
+    this.#matching.restart(this.#position)
+    this.#history.clear(this.#position)
     this.#passes.clear()
-    const gone = new ChangeStreamError('gone', 'the log has been replaced by another')
-    for (const subscription of this.#subscriptions) subscription.lose(gone)
+    for (const subscription of this.#subscriptions) guarded(subscription, () => error.code === 'gone' ? subscription.lose(error) : subscription.fail(error))
     for (const filterClass of this.#classes.values()) filterClass.restart(this.#position)
   }
 
-  /**
-   * The position to start at for `since`, if the log reaches back to it.
-   * @throws {ChangeStreamError} `gone`, or `unavailable` where the store can't tell
-   */
+  #match (deadline: number): void {
+    this.#matching.run(deadline)
+    const from = this.#matching.missing(this.#position)
+    if (from === null || this.#reading) return
+    this.#reading = true
+    const { epoch } = this.log
+    Promise.resolve(this.read(from)).then(changes => {
+      if (this.log.epoch === epoch) this.#matching.push(from, changes)
+    }).catch((error: unknown) => this.#fault(error)).finally(() => {
+      this.#reading = false
+      this.#pacer.wake()
+    })
+  }
+
+  #offer (filterClass: FilterClass, change: EncodedChange): void {
+    try {
+      if (filterClass.take(change)) this.#passes.add(filterClass)
+    } catch (error) {
+      this.report(error)
+      filterClass.abandon(change.position, error)
+    }
+  }
+
+  /** The position to start at for `since`: see `History.locate`. */
   async locate (since: Since): Promise<number> {
-    await this.log.refresh()
-    if (since === 'now') return this.#position
-    if (since === 'start') return (await this.log.changes(0, 1)).floor
-    if (!this.log.includes(since)) throw new ChangeStreamError('gone', 'since is of another log: this one was restored, rebuilt or lost')
-    if (since.position > this.#position) throw new ChangeStreamError('gone', 'since is ahead of the log')
-    if (this.#tail.after(since.position, 0) === null) assertReaches(await this.log.changes(since.position, 1), since.position, this.log.epoch)
-    return since.position
+    return await this.#history.locate(since, () => this.#position)
   }
 
-  /** Some changes right behind `position`, from memory or from the log. */
+  /** Some changes right after `position`, from memory or from the log. */
   read (position: number): readonly EncodedChange[] | Promise<readonly EncodedChange[]> {
-    return this.#tail.after(position, tailPage) ?? this.#pages.after(position)
+    return this.#history.after(position)
   }
 
-  /** The class of subscribers that ask the same; every call must be paid back with `release`. */
+  /** The class of subscribers that ask the same; every call must be matched by `release`. */
   classOf (filter: Filter, reader: Reader): FilterClass {
     const key = `${reader.name}|${filterKey(filter)}`
     let filterClass = this.#classes.get(key)
     if (!filterClass) {
-      filterClass = new FilterClass(key, filter, reader, { log: this.log, position: this.#position, ringSize: this.settings.ringSize })
+      filterClass = new FilterClass(key, filter, reader, { log: this.log, position: this.#matching.position, ringSize: this.settings.ringSize })
       this.#classes.set(key, filterClass)
       this.#index.add(filterClass)
     }
@@ -166,13 +213,12 @@ export class Hub {
 
   remove (subscription: Subscription): void {
     this.#subscriptions.delete(subscription)
-    this.#waiting.delete(subscription)
+    this.#steps.delete(subscription)
   }
 
   /** Calls the subscription's `step` in one of the next slices. */
   enqueue (subscription: Subscription): void {
-    this.#waiting.add(subscription)
-    this.#pacer.wake()
+    this.#steps.add(subscription)
   }
 
   /** Tells of what no caller waits for. */
@@ -182,40 +228,32 @@ export class Hub {
 
   /** Says goodbye to every subscriber, and asks them to come back spread over `within` milliseconds. */
   close (within: number): void {
-    clearInterval(this.#heart)
+    this.#steps.close()
     this.#closing.abort()
-    for (const subscription of this.#subscriptions) subscription.sayGoodbye(Math.round(Math.random() * within))
+    for (const subscription of this.#subscriptions) guarded(subscription, () => subscription.sayGoodbye(Math.round(Math.random() * within)))
     this.#pacer.close()
     this.#gate.open()
   }
 
-  /** A slice of work; says whether something is left. Those at the live end come first, unless the last slice was all theirs. */
+  /** A slice of work; says whether something is left. */
   #work (deadline: number): boolean {
-    if (this.#turn === 'steps') this.#step(deadline)
+    try {
+      return this.#slice(deadline)
+    } catch (error) {
+      this.#fault(error)
+      return this.#steps.due
+    }
+  }
+
+  /** What has been committed is matched first, then those at the live end are served, unless the last slice was all theirs. */
+  #slice (deadline: number): boolean {
+    if (this.#turn === 'steps') this.#steps.run(deadline)
+    if (!this.#settled) this.#match(deadline)
     const passing = performance.now() < deadline && this.#passes.run(deadline)
-    if (this.#turn === 'passes' && !passing) this.#step(deadline)
-    this.#turn = passing && this.#turn === 'passes' ? 'steps' : 'passes'
+    if (this.#turn === 'passes' && !passing) this.#steps.run(deadline)
+    this.#turn = (passing || !this.#settled) && this.#turn === 'passes' ? 'steps' : 'passes'
     if (this.#passes.due) this.#gate.pause()
-    return this.#passes.due || this.#waiting.size > 0 || this.#round !== undefined
-  }
-
-  /** Heartbeats, which are short work, then what subscriptions have to do by themselves. */
-  #step (deadline: number): void {
-    for (let next = this.#round?.next(); next && !next.done; next = this.#round?.next()) {
-      next.value.beat()
-      if (performance.now() > deadline) return
-    }
-    this.#round = undefined
-    for (const subscription of this.#waiting) {
-      this.#waiting.delete(subscription)
-      subscription.step()
-      if (performance.now() > deadline) return
-    }
-  }
-
-  #beat (): void {
-    if (this.#round || this.#subscriptions.size === 0) return
-    this.#round = this.#subscriptions.values()
-    this.#pacer.wake()
+    else this.#passes.relax()
+    return this.#passes.due || this.#steps.due || !this.#matching.idle
   }
 }

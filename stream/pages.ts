@@ -5,8 +5,15 @@ import { indexAfter } from './search.ts'
 
 /** Positions in a page: small enough for a slice of work, large enough to be worth a query. */
 const pageLength = 128
+/** Bytes of records after which a page is cut. */
+const pageBytes = 262_144
 
-interface Page { readonly changes: Promise<readonly EncodedChange[]>, size: number }
+/** Some of the log; `cut` where the log went on, but the page had enough bytes. */
+interface Part { readonly changes: readonly EncodedChange[], readonly cut: boolean }
+
+interface Page { readonly part: Promise<Part>, size: number }
+
+const nothing: Part = { changes: [], cut: false }
 
 /**
  * Reads the log for those who are behind. Pages are kept for a while, so that many who come back at once, each from
@@ -33,11 +40,12 @@ export class Pages {
   async after (position: number): Promise<readonly EncodedChange[]> {
     const number = Math.floor(position / pageLength)
     const page = this.#pages.get(number) ?? this.#open(number)
-    const rest = await this.#rest(number, page, position)
-    if (rest.length > 0) return rest
+    const known = await this.#rest(number, page, position)
+    if (known.changes.length > 0) return known.changes
+    if (known.cut) return (await this.#read(position)).changes // it would end there again
     const newer = this.#pages.get(number)
-    const more = await this.#rest(number, newer && newer !== page ? newer : this.#open(number), position)
-    return more.length > 0 ? more : await this.#read(position)
+    const { changes } = await this.#rest(number, newer && newer !== page ? newer : this.#open(number), position)
+    return changes.length > 0 ? changes : (await this.#read(position)).changes
   }
 
   clear (): void {
@@ -47,16 +55,16 @@ export class Pages {
 
   #open (number: number): Page {
     this.#drop(number)
-    const page: Page = { changes: this.#read(number * pageLength), size: 0 }
+    const page: Page = { part: this.#read(number * pageLength), size: 0 }
     this.#pages.set(number, page)
     return page
   }
 
   /** What the page has behind `position`: nothing if it could not be read. */
-  async #rest (number: number, page: Page, position: number): Promise<readonly EncodedChange[]> {
-    const changes = await page.changes.catch(() => [])
+  async #rest (number: number, page: Page, position: number): Promise<Part> {
+    const { changes, cut } = await page.part.catch(() => nothing)
     if (this.#pages.get(number) === page) this.#use(number, page, changes)
-    return changes.slice(indexAfter(changes, position))
+    return { changes: changes.slice(indexAfter(changes, position)), cut }
   }
 
   /** Keeps the page as the last used, and drops those that have not been used for longest. */
@@ -77,12 +85,13 @@ export class Pages {
     this.#pages.delete(number)
   }
 
-  async #read (position: number): Promise<readonly EncodedChange[]> {
+  async #read (position: number): Promise<Part> {
     const { epoch } = this.#log
-    const page = await this.#log.changes(position, pageLength)
+    const page = await this.#log.changes(position, pageLength, pageBytes)
     assertReaches(page, position, epoch)
     if (page.entries.length === 0) throw new ChangeStreamError('gone', 'the log ends earlier than it did')
-    return page.entries.map(entry => new EncodedChange(entry, this.#log))
+    const changes = page.entries.map(entry => new EncodedChange(entry, this.#log))
+    return { changes, cut: changes.length < pageLength && (changes.at(-1)?.position ?? 0) < page.head }
   }
 }
 

@@ -11,15 +11,20 @@ const heavy = 1 / 8
 export class Passes {
   readonly #gate: Gate
   readonly #backlog: number
+  readonly #matched: () => boolean
   /** Classes with members that are behind. */
   readonly #dirty = new Set<FilterClass>()
   /** Those of them that have yet to be served in the pass that is on; empty when none is. */
   #pass: FilterClass[] = []
 
-  /** @param backlog how much a member may have to wait for, bytes */
-  constructor (gate: Gate, backlog: number) {
+  /**
+   * @param backlog how much a member may have to wait for, bytes
+   * @param matched whether all that has been committed has been given to the classes: until then the gate stays shut
+   */
+  constructor (gate: Gate, backlog: number, matched: () => boolean) {
     this.#gate = gate
     this.#backlog = backlog
+    this.#matched = matched
   }
 
   /** Whether somebody waits for something. */
@@ -36,7 +41,7 @@ export class Passes {
   /** The class has no members any more. */
   delete (filterClass: FilterClass): void {
     this.#dirty.delete(filterClass)
-    if (this.#dirty.size === 0) this.#gate.open()
+    this.relax()
   }
 
   clear (): void {
@@ -55,8 +60,13 @@ export class Passes {
       }
       if (performance.now() > deadline) break
     }
-    if (this.#pass.length === 0 && this.#gate.isShut && [...this.#dirty].every(({ backlog }) => backlog <= this.#backlog)) this.#gate.open()
+    if (this.#pass.length === 0) this.relax()
     return this.due
+  }
+
+  /** Opens the gate if nobody has too much to wait for. */
+  relax (): void {
+    if (this.#gate.isShut && this.#matched() && [...this.#dirty].every(({ backlog }) => backlog <= this.#backlog)) this.#gate.open()
   }
 
   #begin (): void {

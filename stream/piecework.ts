@@ -8,6 +8,8 @@ import { recordText, toldByFilter } from './told.ts'
 /** Records of one position on their way to one subscriber. */
 export interface Piecework {
   readonly snapshot: Snapshot
+  /** Whether it is a whole view, rather than the difference between two. */
+  readonly isView: boolean
   /** The bytes of some of the records. */
   encode (piece: readonly Stored[]): Buffer[]
   /** All have been sent. */
@@ -20,6 +22,7 @@ const messageSize = 65_536 // characters of records in one message, about
 export function recordsOf (snapshot: Snapshot, reader: Reader, { fields }: Filter): Piecework {
   return {
     snapshot,
+    isView: true,
     finish: () => {},
     encode: piece => inGroups(piece.map(stored => recordText(stored, fields)), text => text.length).map(texts => reader.records(texts))
   }
@@ -42,6 +45,7 @@ export function differenceOf (snapshot: Snapshot, reader: Reader, before: Filter
   }
   return {
     snapshot,
+    isView: false,
     finish,
     encode: piece => inGroups(piece.flatMap(encodeOne), bytes => bytes.length).map(group => reader.joinForOne(group.map(bytes => ({ position, bytes })), log))
   }

@@ -87,7 +87,6 @@ export const sseReader: Reader = {
   records: texts => Buffer.from(`event: snapshot\ndata: ${snapshotJson(texts)}\n\n`),
   message (message, resumable) {
     const id = 'cursor' in message && resumable ? `id: ${message.cursor}\n` : ''
-    if (message.type === 'bookmark') return Buffer.from(`${id}\n`)
     const forget = message.type === 'reset' ? 'id\n' : '' // the browser must not come back with the old cursor
     const retry = message.type === 'bye' ? `retry: ${message.retryAfter}\n` : ''
     return Buffer.from(`event: ${message.type}\n${id}${forget}${retry}data: ${JSON.stringify(message)}\n\n`)

@@ -2,6 +2,7 @@ import { ChangeStreamError } from '../protocol/errors.ts'
 import { type Filter, toMessage } from '../protocol/filter.ts'
 import type { Snapshot } from '../protocol/log.ts'
 import type { ControlMessage } from '../protocol/messages.ts'
+import { Allowance } from './allowance.ts'
 import { Connection, type Outlet } from './connection.ts'
 import type { EncodedChange } from './encoded.ts'
 import type { FilterClass, Member } from './filter-class.ts'
@@ -41,6 +42,9 @@ export interface SubscriptionOptions {
 
 const mostTurns = 32
 const mostComplaints = 10
+/** Filters that may be asked for at once, and in each second after. */
+const filterBurst = 100
+const filtersPerSecond = 20
 
 /** One reader of the stream: a position in the log, a filter and a state (contract §3, §5). */
 export class Subscription implements Member {
@@ -65,6 +69,7 @@ export class Subscription implements Member {
   /** Whether `synced` is due at the live end. */
   #syncing = true
   #complaints = 0
+  readonly #filters = new Allowance(filterBurst, filtersPerSecond)
 
   constructor (hub: Hub, outlet: Outlet, { reader, filter, view }: SubscriptionOptions) {
     this.#hub = hub
@@ -116,7 +121,7 @@ export class Subscription implements Member {
   /** Goes by another filter for every change committed from now on. */
   refilter (filter: Filter): void {
     if (this.#state === 'closed') return
-    if (this.#turns.length >= mostTurns) return this.fail(new ChangeStreamError('too-many', 'too many filters at once'))
+    if (this.#turns.length >= mostTurns || !this.#filters.take()) return this.fail(new ChangeStreamError('too-many', 'too many filters at once'))
     const former = this.filter
     const redrawn = this.#view && former.kinds !== 'all' && former.kinds !== filter.kinds
     const snapshot = this.#view && !redrawn && differ(former, filter) ? this.#hub.log.snapshot(either(former, filter)) : null
@@ -165,8 +170,9 @@ export class Subscription implements Member {
     if (pulse === 'lost') {
       this.close()
       this.#connection.destroy()
-    } else if (pulse === 'quiet' && (this.#state === 'live' || this.#state === 'catching-up')) {
-      this.#message({ type: 'bookmark', cursor: this.#hub.cursor(this.#reached()) })
+    } else if (pulse === 'quiet') {
+      if (this.#work?.isView) this.#connection.write(this.#reader.records([])) // no cursor names what has been sent of it
+      else this.#message({ type: 'bookmark', cursor: this.#hub.cursor(this.#reached()) })
     }
   }
 
@@ -182,6 +188,25 @@ export class Subscription implements Member {
     if (this.#state === 'closed') return
     this.#tell(error)
     this.end(error.closeCode, error.toProblem().detail)
+  }
+
+  /** Something failed that nobody foresaw: it is logged, and ends this subscriber. Never throws. */
+  fault (error: unknown): void {
+    try {
+      this.#hub.report(error)
+      this.fail(new ChangeStreamError('internal', 'the stream failed', { cause: error }))
+    } catch {
+      this.#cut()
+    }
+  }
+
+  /** Ends without a word. */
+  #cut (): void {
+    try {
+      this.close()
+    } catch {} finally {
+      this.#connection.destroy()
+    }
   }
 
   /** Ends with a close code: from here nothing is sent and nothing held. */
@@ -211,7 +236,7 @@ export class Subscription implements Member {
   /** The position that the peer has been brought to. */
   #reached (): number {
     if (this.#state !== 'live') return this.position
-    return this.position >= this.#class.end ? this.#hub.position : this.#class.standing(this.position)
+    return this.position >= this.#class.end ? this.#hub.matched : this.#class.standing(this.position)
   }
 
   #catchUp (): void {
@@ -224,6 +249,7 @@ export class Subscription implements Member {
   }
 
   #goLive (): void {
+    if (this.#hub.matched < this.#hub.position) return this.#hub.enqueue(this) // the class would be offered again what has been sent
     if (this.#syncing) this.#message({ type: 'synced', cursor: this.#hub.cursor(this.position) })
     this.#syncing = false
     this.#state = 'live'
@@ -302,14 +328,13 @@ export class Subscription implements Member {
   /** Sends what the connection takes of the present piece, then asks for the next. */
   #sendPiece (): void {
     while (this.#messages.length > 0 && !this.#connection.blocked) this.#connection.write(this.#messages.shift() as Buffer)
-    if (this.#messages.length === 0) this.#await(this.#piece())
+    if (this.#messages.length === 0 && this.#work) this.#await(this.#piece(this.#work))
   }
 
-  async #piece (): Promise<() => void> {
-    const work = this.#work
-    const piece = await work?.snapshot.next()
+  async #piece (work: Piecework): Promise<() => void> {
+    const piece = await this.#hub.reads.run('stream', async () => this.#work === work ? await work.snapshot.next() : null)
     return () => {
-      if (piece) this.#messages = work?.encode(piece) ?? []
+      if (piece) this.#messages = work.encode(piece)
       else this.#finishWork()
     }
   }
@@ -335,13 +360,14 @@ export class Subscription implements Member {
         this.#failed(error)
       }
     }
-    promise.then(settle, (error: unknown) => settle(() => { throw error }))
+    promise.then(settle, (error: unknown) => settle(() => { throw error })).catch((error: unknown) => this.fault(error))
   }
 
   #failed (error: unknown): void {
-    if (error instanceof ChangeStreamError && error.code === 'gone') return this.lose(error)
+    if (!(error instanceof ChangeStreamError)) return this.fault(error)
+    if (error.code === 'gone') return this.lose(error)
     this.#hub.report(error)
-    this.fail(error instanceof ChangeStreamError ? error : new ChangeStreamError('internal', 'the stream failed', { cause: error }))
+    this.fail(error)
   }
 
   #adopt (filter: Filter): void {

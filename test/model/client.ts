@@ -12,6 +12,8 @@ export interface Surroundings {
   readonly random: Random
   readonly cursors: string[]
   readonly ids: readonly string[]
+  /** Bytes of a page of the feed. */
+  readonly maxPage: number
   service (): Service
 }
 
@@ -206,11 +208,19 @@ export class Client {
     const told = page.changes.map(({ at, ...told }) => told)
     const fits = Array.from({ length: from.position - least + 1 }, (_, index) => model.told(filter, least + index, upTo)).some(expected => isDeepStrictEqual(told, expected.map(one => ({ ...one }))))
     if (!fits) fail(`the model has ${JSON.stringify(model.told(filter, from.position, upTo))}`)
-    if (told.length > limit || (told.length < limit && upTo < before.head) || (page.more !== (upTo < after.head) && before.head === after.head)) fail('the page ends where it should not')
+    if (told.length > limit || (told.length < limit && upTo < before.head && !this.#isFull(page, model.told(filter, upTo, after.head))) || (page.more !== (upTo < after.head) && before.head === after.head)) fail('the page ends where it should not')
     for (const { op, id, record } of told) {
       if (op === 'save') this.#view.records?.set(String(id), record as Plain)
       else this.#view.records?.delete(String(id))
     }
+  }
+
+  /** Whether the page has its bytes, or what comes next would be too much. */
+  #isFull ({ changes }: FeedPage, [next]: readonly object[]): boolean {
+    const { maxPage } = this.#around
+    const size = changes.reduce((sum, change) => sum + Buffer.byteLength(JSON.stringify(change)), 0)
+    const at = changes[0]?.['at']
+    return size >= maxPage || (next !== undefined && changes.length > 0 && size + Buffer.byteLength(JSON.stringify({ ...next, at })) > maxPage)
   }
 
   #anyCursor (): string {

@@ -27,7 +27,8 @@ export function settingsOf (random: Random, store: Settings['store']): Settings 
     overloadWait: random.pick([0, 2, 1000]),
     overload: random.pick(['write', 'refuse']),
     heartbeat: random.pick([9, 15_000, 15_000]),
-    capacity: random.pick([0, 200, 2000])
+    capacity: random.pick([0, 200, 2000]),
+    maxPage: random.pick([1, 500, 1_048_576])
   }
 }
 
@@ -38,7 +39,7 @@ export async function play (random: Random, settings: Settings, openWorld: () =>
     const writes = new Writes(random, pad)
     const cursors: string[] = []
     const part: Part = { writes, cursors, clients: [], model: new ModelLog(service.epoch) }
-    const around = { random, cursors, ids: writes.ids, service: () => world.services[index] ?? service }
+    const around = { random, cursors, ids: writes.ids, maxPage: settings.maxPage, service: () => world.services[index] ?? service }
     part.clients.push(...Array.from({ length: random.between(2, index === 0 ? 7 : 3) }, () => new Client(around, () => part.model)))
     return part
   })

@@ -86,6 +86,8 @@ export interface Settings {
   readonly overloadWait: number
   readonly overload: 'write' | 'refuse'
   readonly heartbeat: number
+  /** Bytes of a page of the feed. */
+  readonly maxPage: number
   /** Bytes that a stalled peer takes before it blocks. */
   readonly capacity: number
 }

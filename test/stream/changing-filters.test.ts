@@ -11,7 +11,7 @@ import { stores } from '../helper.ts'
 const sockets = 200
 const rounds = 40
 const settings = {
-  kept: 100_000, tailSize: 1_048_576, cacheSize: 8_388_608, ringSize: 1_048_576, slice: 5, rest: 25, backlog: 49_152, overloadWait: 1000, overload: 'write', heartbeat: 15_000, capacity: 0
+  kept: 100_000, tailSize: 1_048_576, cacheSize: 8_388_608, ringSize: 1_048_576, slice: 5, rest: 25, backlog: 49_152, overloadWait: 1000, overload: 'write', heartbeat: 15_000, capacity: 0, maxPage: 1_048_576
 } as const
 const commands: Readonly<Record<Kinds, readonly string[]>> = { all: ['all', 'ALL\n', 'what?', ''], saves: ['saves', ' Saves '], deletes: ['deletes', '\tDELETES'] }
 

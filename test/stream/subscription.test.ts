@@ -48,7 +48,7 @@ class Slow extends Sink {
   }
 }
 
-const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 10, backlog: 1e9, overloadWait: 0, overload: 'write' }
+const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 10, backlog: 1e9, overloadWait: 0, overload: 'write', maxPage: 1_048_576 }
 
 const resource = new Resource({ name: 'people', noun: 'person', schema: Person })
 

@@ -1,0 +1,69 @@
+import { beatsPerHeartbeat } from './connection.ts'
+import type { Subscription } from './subscription.ts'
+
+/** What subscriptions have to do each for itself: heartbeats, which are short work, then the next bit of catching up. */
+export class Steps {
+  readonly #subscriptions: ReadonlySet<Subscription>
+  readonly #wake: () => void
+  readonly #heart: NodeJS.Timeout
+  /** Subscriptions that have something to do by themselves. */
+  readonly #waiting = new Set<Subscription>()
+  /** The rest of a round of heartbeats. */
+  #round: Iterator<Subscription> | undefined
+
+  /**
+   * @param heartbeat milliseconds
+   * @param wake is called when there is something to do
+   */
+  constructor (subscriptions: ReadonlySet<Subscription>, heartbeat: number, wake: () => void) {
+    this.#subscriptions = subscriptions
+    this.#wake = wake
+    this.#heart = setInterval(() => this.#beat(), heartbeat / beatsPerHeartbeat).unref()
+  }
+
+  get due (): boolean {
+    return this.#waiting.size > 0 || this.#round !== undefined
+  }
+
+  add (subscription: Subscription): void {
+    this.#waiting.add(subscription)
+    this.#wake()
+  }
+
+  delete (subscription: Subscription): void {
+    this.#waiting.delete(subscription)
+  }
+
+  /** Does one step at least, and goes on until `deadline`, on `performance.now()`'s clock. */
+  run (deadline: number): void {
+    for (let next = this.#round?.next(); next && !next.done; next = this.#round?.next()) {
+      guarded(next.value, subscription => subscription.beat())
+      if (performance.now() > deadline) return
+    }
+    this.#round = undefined
+    for (const subscription of this.#waiting) {
+      this.#waiting.delete(subscription)
+      guarded(subscription, () => subscription.step())
+      if (performance.now() > deadline) return
+    }
+  }
+
+  close (): void {
+    clearInterval(this.#heart)
+  }
+
+  #beat (): void {
+    if (this.#round || this.#subscriptions.size === 0) return
+    this.#round = this.#subscriptions.values()
+    this.#wake()
+  }
+}
+
+/** Does something for one subscription, which alone ends if that throws. */
+export function guarded (subscription: Subscription, work: (subscription: Subscription) => void): void {
+  try {
+    work(subscription)
+  } catch (error) {
+    subscription.fault(error)
+  }
+}
