@@ -37,11 +37,15 @@ export async function readFeed (hub: Hub, { filter, position, limit, wait, signa
     for (const change of changes) {
       if (change.position > hub.position || isFull()) return
       const fragment = filterClass.fragment(change)
-      if (fragment && told.length > 0 && size + fragment.bytes.length > maxPage) return void (size = maxPage)
+      const bytes = fragment?.bytes.length ?? 0
+      if (told.length > 0 && size + bytes > maxPage) {
+        size = maxPage
+        return
+      }
       position = change.position
       if (!fragment) continue
       told.push(fragment.bytes)
-      size += fragment.bytes.length
+      size += bytes
     }
   }
   try {

@@ -123,6 +123,11 @@ export class FilterClass {
     return this.#behind > 0 ? this.#owed + this.#fresh : 0
   }
 
+  /** Whether members wait for something. */
+  get due (): boolean {
+    return this.#behind > 0
+  }
+
   /** Gives every member its turn in the pass that begins. */
   beginPass (): void {
     this.#turns = this.#members.length
@@ -135,11 +140,12 @@ export class FilterClass {
   flush (deadline: number): boolean {
     let looked = 0
     while (this.#behind > 0 && this.#turns > 0) {
-      this.#turns--
       if (this.#next >= this.#members.length) this.#next = 0
       const member = this.#members[this.#next++]
       if (!member || member.position >= this.#end) continue
+      this.#turns--
       this.#deliver(member)
+      if (this.#members[member.place] !== member) this.#next-- // another has taken its place
       if (++looked % membersPerLook === 0 && performance.now() > deadline) break
     }
     if (this.#behind > 0 && this.#turns > 0) return false

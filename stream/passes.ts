@@ -56,7 +56,7 @@ export class Passes {
     for (let next = this.#pass.at(-1); next; next = this.#pass.at(-1)) {
       if (next.flush(deadline)) {
         this.#pass.pop()
-        if (next.backlog === 0) this.#dirty.delete(next)
+        if (!next.due) this.#dirty.delete(next)
       }
       if (performance.now() > deadline) break
     }

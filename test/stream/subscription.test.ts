@@ -1,44 +1,19 @@
 import t from 'tap'
 import { everything, refine } from '../../protocol/filter.ts'
 import { memory } from '../../repository/memory.ts'
-import { Repository } from '../../repository/repository.ts'
-import { Resource } from '../../repository/resource.ts'
+import type { Repository } from '../../repository/repository.ts'
 import type { Retention } from '../../repository/retention.ts'
 import { sqlite } from '../../repository/sqlite.ts'
 import { findDriver } from '../../repository/sqlite/driver.ts'
 import type { OpenStore } from '../../repository/store.ts'
-import { Person } from '../../plugin/options.ts'
+import type { Person } from '../../plugin/options.ts'
 import { obeyJson } from '../../routes/commands.ts'
-import type { Outlet } from '../../stream/connection.ts'
 import { readFeed } from '../../stream/feed.ts'
-import { payloadsOf } from '../../stream/frame.ts'
-import { Gate } from '../../stream/gate.ts'
-import { Hub, type HubSettings } from '../../stream/hub.ts'
+import type { Hub, HubSettings } from '../../stream/hub.ts'
 import { jsonReader } from '../../stream/reader.ts'
 import { Subscription } from '../../stream/subscription.ts'
 import { ada, driver, grace, spend, sqliteOptions, until } from '../helper.ts'
-
-/** An outlet that keeps the messages that are written to it. */
-class Sink implements Outlet {
-  blocked = false
-  readonly messages: Array<Record<string, unknown>> = []
-
-  /** Positions of the changes in them. */
-  get positions (): number[] {
-    return this.messages.flatMap(message => (message['changes'] ?? []) as Array<{ position: number }>).map(({ position }) => position)
-  }
-
-  write (bytes: Buffer): void {
-    for (const payload of payloadsOf(bytes)) this.messages.push(JSON.parse(payload.toString()) as Record<string, unknown>)
-  }
-
-  ping (): boolean {
-    return false
-  }
-
-  close (): void {}
-  destroy (): void {}
-}
+import { Sink, openHub } from './sinks.ts'
 
 /** Takes so long that a pass over many has several slices. */
 class Slow extends Sink {
@@ -48,16 +23,8 @@ class Slow extends Sink {
   }
 }
 
-const defaults: HubSettings = { heartbeat: 15_000, tailSize: 1, cacheSize: 1, ringSize: 1_048_576, slice: 5, rest: 10, backlog: 1e9, overloadWait: 0, overload: 'write', maxPage: 1_048_576 }
-
-const resource = new Resource({ name: 'people', noun: 'person', schema: Person })
-
 async function open (settings: Partial<HubSettings> = {}, retention: Partial<Retention> = {}, openStore: OpenStore = memory({ retention })): Promise<{ people: Repository<typeof Person>, hub: Hub }> {
-  const gate = new Gate({ ...defaults, ...settings })
-  const onError = (error: unknown): never => { throw error }
-  const people = new Repository(resource, await openStore(resource), onError, () => gate.pass())
-  const hub = new Hub(people.log, { ...defaults, ...settings }, gate, onError)
-  people.on('committed', entries => hub.append(entries)).on('reset', () => hub.reset())
+  const { people, hub } = await openHub({ tailSize: 1, cacheSize: 1, rest: 10, ...settings }, openStore, error => { throw error })
   t.teardown(() => hub.close(0))
   return { people, hub }
 }
