@@ -23,6 +23,7 @@ const Settings = Type.Object({
   path: path('Where the records are; by default the resource\'s name'),
   updatesPath: path('Where the stream is'),
   maxPage: bytes('The most that a page of a list or of the feed holds; one record may be larger'),
+  maxRecord: bytes('The largest record, as JSON'),
   maxBatch: Type.Optional(Type.Integer({ minimum: 1, description: 'The most records in one POST' })),
   heartbeat: milliseconds('Time between two signs of life on a stream'),
   maxMessage: bytes('The largest message that a client of the stream may send'),
@@ -47,6 +48,7 @@ const ResourceSettings = Type.Object({
 const defaults = {
   updatesPath: '/updates',
   maxPage: 1_048_576,
+  maxRecord: 1_048_576,
   maxBatch: 1000,
   heartbeat: 15_000,
   maxMessage: 16_384,
@@ -86,7 +88,8 @@ export function readOptions (options: ChangeStreamOptions): ReadOptions {
   if (given !== undefined) assertFits('resource', checkResource, given)
   if (typeof repository !== 'function') throw refusal('repository', 'must be memory(), or what sqlite() returns', repository)
   const { name, noun = name, schema } = given ?? { name: 'people', noun: 'person', schema: Person }
-  return { ...defaults, path: `/${name}`, ...settings, resource: new Resource({ name, noun, schema }), repository }
+  const all = { ...defaults, path: `/${name}`, ...settings }
+  return { ...all, resource: new Resource({ name, noun, schema, maxRecord: all.maxRecord }), repository }
 }
 
 /** Options of `register` that Fastify reads itself. */

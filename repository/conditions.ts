@@ -17,3 +17,12 @@ export function assertConditions (current: Stored | null, { ifMatch, ifNoneMatch
   }
   if (ifNoneMatch !== undefined && matches(ifNoneMatch)) throw new ChangeStreamError('precondition-failed', 'the record exists already')
 }
+
+/** @throws {ChangeStreamError} `invalid-header` for what is neither `*` nor a list of versions */
+export function checkConditions (conditions: Conditions): void {
+  for (const name of ['ifMatch', 'ifNoneMatch'] as const) {
+    const given: unknown = conditions[name]
+    if (given === undefined || given === '*' || (Array.isArray(given) && given.every(version => typeof version === 'string'))) continue
+    throw new ChangeStreamError('invalid-header', `${name} must be "*" or a list of versions`)
+  }
+}

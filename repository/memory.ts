@@ -6,15 +6,16 @@ import type { LogPage, Snapshot, Stored } from '../protocol/log.ts'
 import { compile } from '../protocol/predicate.ts'
 import type { Where } from '../protocol/where.ts'
 import { pageOf } from './list.ts'
+import { MemoryLog } from './memory/log.ts'
 import type { Retention } from './retention.ts'
 import type { ListQuery, Listing, Mutation, OpenStore, Outcome, Store, StoreEvents } from './store.ts'
 
 export interface MemoryOptions {
-  /** How much of the log is kept: by default the last 10,000 changes, whatever their age. */
+  /** How much of the log is kept: by default the last 10,000 changes, whatever their age, in 32 MiB at most. */
   readonly retention?: Partial<Retention>
 }
 
-const defaultRetention: Retention = { count: 10_000, age: 0 }
+const defaultRetention: Retention = { count: 10_000, age: 0, bytes: 33_554_432 }
 
 /** Keeps records and log in this process: nothing survives it. */
 export function memory (options: MemoryOptions = {}): OpenStore {
@@ -24,19 +25,17 @@ export function memory (options: MemoryOptions = {}): OpenStore {
 interface Kept extends Stored { readonly record: Json }
 
 const snapshotPiece = 1000
-const trimPiece = 1000
 
 class MemoryStore implements Store {
   readonly epoch = randomBytes(9).toString('base64url')
-  readonly #retention: Retention
+  readonly #log: MemoryLog
   readonly #records = new Map<string, Kept>()
-  #entries: LogEntry[] = []
   #position = 0
   #events: StoreEvents | undefined
   #closed = false
 
   constructor (retention: Retention) {
-    this.#retention = retention
+    this.#log = new MemoryLog(retention)
   }
 
   get position (): number {
@@ -85,15 +84,16 @@ class MemoryStore implements Store {
       if (kept) this.#records.set(id, kept)
       else this.#records.delete(id)
     }
-    if (entries.length > 0) this.#append(entries, time)
+    if (entries.length === 0) return outcomes
+    this.#log.append(entries)
+    this.#position += entries.length
+    this.#events?.committed(entries)
     return outcomes
   }
 
-  async changes (after: number, limit: number): Promise<LogPage> {
+  async changes (after: number, limit: number, bytes = Infinity): Promise<LogPage> {
     this.#assertOpen()
-    const floor = this.#floor()
-    const start = Math.max(after - floor, 0)
-    return { epoch: this.epoch, floor, head: this.#position, entries: this.#entries.slice(start, start + limit) }
+    return { epoch: this.epoch, floor: this.#log.floor, head: this.#position, entries: this.#log.after(after, limit, bytes) }
   }
 
   snapshot (where: Where | null): Snapshot {
@@ -119,25 +119,6 @@ class MemoryStore implements Store {
   async close (): Promise<void> {
     this.#closed = true
     this.#records.clear()
-    this.#entries = []
-  }
-
-  #append (entries: readonly LogEntry[], now: number): void {
-    for (const entry of entries) this.#entries.push(entry)
-    this.#position += entries.length
-    this.#trim(now)
-    this.#events?.committed(entries)
-  }
-
-  #trim (now: number): void {
-    const { count, age } = this.#retention
-    let excess = 0
-    while (this.#entries.length - excess > count && (this.#entries[excess]?.time ?? now) <= now - age) excess++
-    if (excess >= trimPiece || (excess > 0 && this.#entries.length < trimPiece)) this.#entries = this.#entries.slice(excess)
-  }
-
-  #floor (): number {
-    return this.#position - this.#entries.length
   }
 
   #assertOpen (): void {

@@ -4,7 +4,8 @@ import type { TSchema } from '@sinclair/typebox'
 import type { Change, LogEntry } from '../protocol/change.ts'
 import { type BodyError, ChangeStreamError } from '../protocol/errors.ts'
 import type { Log, Stored } from '../protocol/log.ts'
-import { type Conditions, assertConditions } from './conditions.ts'
+import { nestingFlaw } from '../protocol/json.ts'
+import { type Conditions, assertConditions, checkConditions } from './conditions.ts'
 import { newId } from './id.ts'
 import { mergePatch } from './merge-patch.ts'
 import { type Body, type RecordOf, type Resource, invalidBody } from './resource.ts'
@@ -89,7 +90,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     this.#store = store
     this.#onError = onError
     this.#admit = admit
-    store.listen({ committed: entries => this.#announce(entries), reset: () => this.emit('reset'), failed: onError })
+    store.listen({ committed: entries => this.#announce(entries), reset: () => this.#tell('reset'), failed: onError })
   }
 
   /** The log, to read. */
@@ -99,15 +100,15 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
 
   /** Creates a record under a new id. */
   async create (body: Body<S>): Promise<Saved<S>> {
-    this.resource.check(body)
+    reading(() => this.resource.check(body))
     return await this.#writeOne(this.#creation(body))
   }
 
   /** Creates all of `bodies` in one transaction, or none. */
   async createAll (bodies: readonly Body<S>[]): Promise<Saved<S>[]> {
-    const errors: BodyError[] = bodies.flatMap((body, index) => this.resource.errors(body, `/${index}`))
+    const errors: BodyError[] = reading(() => bodies.flatMap((body, index) => this.resource.errors(body, `/${index}`)))
     if (errors.length > 0) throw invalidBody(errors)
-    const outcomes = await this.#write(bodies.map(body => this.#creation(body)))
+    const outcomes = await this.#write(bodies.map((body, index) => this.#creation(body, `record ${index} of the batch`)))
     return outcomes.map(outcome => this.#saved(outcome))
   }
 
@@ -124,13 +125,16 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
 
   /** Applies a JSON Merge Patch (RFC 7396); the result is checked. A record that would stay as it is is no change. */
   async patch (id: string, patch: unknown, conditions: Conditions = {}): Promise<Saved<S>> {
-    const own = withoutId(id, patch)
+    const key = keyOf(id)
+    const own = reading(() => withoutId(id, patch))
+    reading(() => checkNesting(own))
+    checkConditions(conditions)
     return await this.#writeOne({
-      id: id.toLowerCase(),
+      id: key,
       decide: current => {
-        const { id: key, json } = this.#required(id, current, conditions)
-        const patched = mergePatch(withoutId(id, JSON.parse(json)), own)
-        this.resource.check(patched)
+        const { json } = this.#required(id, current, conditions)
+        const patched = reading(() => mergePatch(withoutId(id, JSON.parse(json)), own))
+        reading(() => this.resource.check(patched))
         return this.#changed(key, patched, json)
       }
     })
@@ -138,8 +142,10 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
 
   /** Deletes a record. */
   async delete (id: string, conditions: Conditions = {}): Promise<{ readonly id: string, readonly cursor: string }> {
+    const key = keyOf(id)
+    checkConditions(conditions)
     const [outcome] = await this.#write([{
-      id: id.toLowerCase(),
+      id: key,
       decide: current => {
         this.#required(id, current, conditions)
         return null
@@ -150,7 +156,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
 
   /** The record, or `null` where there is none. */
   async get (id: string): Promise<Versioned<S> | null> {
-    const stored = await this.#store.get(id.toLowerCase())
+    const stored = await this.#store.get(keyOf(id))
     return stored && new Versioned(stored)
   }
 
@@ -165,31 +171,49 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   }
 
   async #replace (id: string, body: unknown, conditions: Conditions, creates: boolean): Promise<Saved<S>> {
-    const own = withoutId(id, body)
-    this.resource.check(own)
+    const key = keyOf(id)
+    const own = reading(() => withoutId(id, body))
+    reading(() => this.resource.check(own))
+    checkConditions(conditions)
     if (creates && !uuid.test(id)) throw invalidBody([{ path: '/id', message: 'must be a UUID' }])
-    const key = id.toLowerCase()
+    const json = this.#json(key, own)
     return await this.#writeOne({
       id: key,
       decide: current => {
         if (creates && current === null) assertConditions(current, conditions)
         else this.#required(id, current, conditions)
-        return this.#changed(key, own, current?.json)
+        return this.#isSame(json, current?.json) ? undefined : json
       }
     })
   }
 
-  #creation (body: Body<S>): Mutation {
+  #creation (body: Body<S>, what?: string): Mutation {
     const id = newId()
-    const json = this.resource.toJson(id, body as AnyObject)
+    const json = this.#json(id, body, what)
     return { id, fresh: true, decide: () => json }
   }
 
   /** The record's new JSON text, or `undefined` where it says what the record says already. */
-  #changed (id: string, body: unknown, current: string | undefined): string | undefined {
-    const json = this.resource.toJson(id, body as AnyObject)
-    if (json === current) return undefined
-    return current !== undefined && isDeepStrictEqual(JSON.parse(json), JSON.parse(current)) ? undefined : json
+  #changed (id: string, body: unknown, current: string): string | undefined {
+    const json = this.#json(id, body)
+    return this.#isSame(json, current) ? undefined : json
+  }
+
+  #isSame (json: string, current: string | undefined): boolean {
+    return json === current || (current !== undefined && isDeepStrictEqual(JSON.parse(json), JSON.parse(current)))
+  }
+
+  /**
+   * The record as JSON text.
+   * @throws {ChangeStreamError} `invalid-body` for what can't be written as JSON, `too-large` for more than `maxRecord` bytes of it
+   */
+  #json (id: string, body: unknown, what = 'the record'): string {
+    const json = reading(() => this.resource.toJson(id, body as AnyObject))
+    const { maxRecord } = this.resource
+    if (json.length * 3 > maxRecord && Buffer.byteLength(json) > maxRecord) {
+      throw new ChangeStreamError('too-large', `${what} would be larger than the ${maxRecord} bytes of JSON that a record holds`)
+    }
+    return json
   }
 
   #required (id: string, current: Stored | null, conditions: Conditions): Stored {
@@ -223,16 +247,42 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     for (const entry of entries) this.#tell('change', entry.toChange())
   }
 
-  /** Emits, and lets no listener that throws keep the news from the others. */
-  #tell<E extends 'change' | 'committed'> (event: E, ...news: RepositoryEvents<S>[E]): void {
+  /** Emits, and lets no listener that throws, now or later, keep the news from the others. */
+  #tell<E extends keyof RepositoryEvents<S>> (event: E, ...news: RepositoryEvents<S>[E]): void {
     for (const listener of this.rawListeners(event)) {
       try {
-        Reflect.apply(listener, this, news)
+        const result: unknown = Reflect.apply(listener, this, news)
+        if (result instanceof Promise) result.catch(this.#onError)
       } catch (error) {
         this.#onError(error)
       }
     }
   }
+}
+
+/** The key of an address: ids are compared without case (RFC 9562, 4). */
+function keyOf (id: string): string {
+  if (typeof id !== 'string') throw invalidBody([{ path: '/id', message: `must be a string, not ${typeof id}` }])
+  return id.toLowerCase()
+}
+
+/**
+ * Does something with a body that an app's own code has handed over.
+ * @throws {ChangeStreamError} `invalid-body` where that throws: a BigInt, a getter or a `toJSON` that fails, what contains itself
+ */
+function reading<T> (read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof ChangeStreamError) throw cause
+    const message = `can't be read as JSON: ${cause instanceof Error ? cause.message : String(cause)}`
+    throw new ChangeStreamError('invalid-body', `the body ${message}`, { cause, errors: [{ path: '', message }] })
+  }
+}
+
+function checkNesting (patch: unknown): void {
+  const flaw = nestingFlaw(patch)
+  if (flaw !== null) throw invalidBody([{ path: '', message: flaw }])
 }
 
 /** `body` without an `id` that is the address's own. */

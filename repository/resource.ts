@@ -18,6 +18,8 @@ export interface ResourceOptions<S extends TSchema = TSchema> {
   readonly noun: string
   /** An object schema without `id`. */
   readonly schema: S
+  /** The most bytes of JSON that a record may be, 1 MiB by default. */
+  readonly maxRecord?: number
 }
 
 type JsonSchema = Readonly<Record<string, unknown>>
@@ -30,16 +32,18 @@ export class Resource<S extends TSchema = TSchema> {
   readonly noun: string
   readonly schema: S
   readonly properties: Properties
+  readonly maxRecord: number
   /** The schema that bodies are checked against: `schema` with no property besides its own. */
   readonly bodySchema: JsonSchema
   readonly #validate: ValidateFunction
   readonly #names: readonly string[]
 
   /** @throws {TypeError} where the schema is not one of objects, has an `id`, or says what no JSON can fit */
-  constructor ({ name, noun, schema }: ResourceOptions<S>) {
+  constructor ({ name, noun, schema, maxRecord = 1_048_576 }: ResourceOptions<S>) {
     this.name = name
     this.noun = noun
     this.schema = schema
+    this.maxRecord = maxRecord
     const plain = JSON.parse(JSON.stringify(schema)) as JsonSchema
     this.properties = new Properties(plain)
     if (!this.properties.isObject()) throw new TypeError('resource.schema must describe an object, such as Type.Object({ … })')

@@ -29,7 +29,7 @@ export interface SqliteOptions {
 
 const defaults = {
   synchronous: 'full',
-  retention: { count: 100_000, age: 3_600_000 },
+  retention: { count: 100_000, age: 3_600_000, bytes: 268_435_456 },
   busyTimeout: 5000,
   pollInterval: 50,
   trimInterval: 1000

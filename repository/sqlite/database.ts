@@ -75,17 +75,32 @@ export class Database {
     } catch {}
   }
 
+  /** Whether a transaction is under way: SQLite ends one itself where the disk is full, or where a trigger says `RAISE(ROLLBACK, …)`. */
+  inTransaction (): boolean {
+    try {
+      this.statement('BEGIN').run()
+    } catch {
+      return true
+    }
+    this.rollback()
+    return false
+  }
+
   /** Runs `write` so that it leaves nothing behind if it throws. */
   atomically<T> (write: () => T): T {
     this.statement('SAVEPOINT one').run()
+    let result: T
     try {
-      return write()
+      result = write()
     } catch (error) {
-      this.statement('ROLLBACK TO one').run()
+      try {
+        this.statement('ROLLBACK TO one').run()
+        this.statement('RELEASE one').run()
+      } catch {} // the whole transaction has ended: the first error says why
       throw error
-    } finally {
-      this.statement('RELEASE one').run()
     }
+    this.statement('RELEASE one').run()
+    return result
   }
 
   /** Reads what the log spans, and takes note of its epochs. */

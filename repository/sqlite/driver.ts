@@ -57,16 +57,38 @@ const faults = {
   constraint: [19],
   readonly: [8],
   full: [13],
-  corrupt: [11, 26]
+  corrupt: [11, 26],
+  /** May have ended the transaction, or concerns all that is in it. */
+  transaction: [5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 17, 26]
 } as const
 
 const codeNames: Readonly<Record<string, number>> = {
-  BUSY: 5, LOCKED: 6, READONLY: 8, CORRUPT: 11, FULL: 13, CONSTRAINT: 19, NOTADB: 26
+  ERROR: 1,
+  BUSY: 5,
+  LOCKED: 6,
+  NOMEM: 7,
+  READONLY: 8,
+  INTERRUPT: 9,
+  IOERR: 10,
+  CORRUPT: 11,
+  FULL: 13,
+  CANTOPEN: 14,
+  PROTOCOL: 15,
+  SCHEMA: 17,
+  TOOBIG: 18,
+  CONSTRAINT: 19,
+  MISMATCH: 20,
+  NOTADB: 26
 }
 
-/** Whether `error` is SQLite's and of that kind. */
-export function isFault (error: unknown, kind: keyof typeof faults): boolean {
+/** Whether `error` is SQLite's and of that kind; `trigger`: a trigger has raised it. */
+export function isFault (error: unknown, kind: keyof typeof faults | 'trigger'): boolean {
+  if (kind === 'trigger') return typeof error === 'object' && error !== null && (Reflect.get(error, 'errcode') === 1811 || Reflect.get(error, 'code') === 'SQLITE_CONSTRAINT_TRIGGER')
   return (faults[kind] as readonly number[]).includes(primaryCode(error))
+}
+
+export function isDatabaseError (error: unknown): boolean {
+  return primaryCode(error) >= 0
 }
 
 /** node:sqlite gives the extended result code as a number, better-sqlite3 its name, such as `SQLITE_BUSY_SNAPSHOT`. */

@@ -51,12 +51,15 @@ export class SqliteStore implements Store {
       begin: () => database.begin(),
       commit: () => database.commit(),
       rollback: () => database.rollback(),
+      inTransaction: () => database.inTransaction(),
       atomically: write => database.atomically(write),
       read: id => database.read(id),
       apply: change => database.apply(change),
       head: () => database.bounds().head,
       entriesOf: (changes, position) => database.entriesOf(changes, position),
-      announce: entries => this.#announce(entries)?.catch((error: unknown) => this.#events?.failed(error)) // what was committed is answered all the same
+      assertKept: () => {},
+      announce: entries => this.#announce(entries),
+      failed: error => this.#events?.failed(error)
     }, settings.busyTimeout)
   }
 

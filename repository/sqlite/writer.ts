@@ -3,13 +3,15 @@ import { ChangeStreamError } from '../../protocol/errors.ts'
 import type { Stored } from '../../protocol/log.ts'
 import type { Mutation, Outcome } from '../store.ts'
 import type { RecordChange } from './database.ts'
-import { isFault, storeError } from './driver.ts'
+import { isDatabaseError, isFault, storeError } from './driver.ts'
 
 /** What the writer needs of its store; every call is part of the transaction that `begin` opens. */
 export interface WriteHost {
   begin (): void
   commit (): void
   rollback (): void
+  /** Whether the transaction goes on. */
+  inTransaction (): boolean
   /** Runs `write` so that it leaves nothing behind if it throws. */
   atomically<T> (write: () => T): T
   read (id: string): Stored | null
@@ -19,8 +21,12 @@ export interface WriteHost {
   head (): number
   /** The log behind a position, in which `changes` have been made. */
   entriesOf (changes: readonly RecordChange[], position: number): LogEntry[]
+  /** Looks whether what was committed is where it belongs. */
+  assertKept (): void
   /** Tells of what was committed; resolves when all up to the last entry has been told. */
   announce (entries: readonly LogEntry[]): Promise<void> | undefined
+  /** Hears of what fails after a commit, which stands all the same. */
+  failed (error: unknown): void
 }
 
 interface Pending {
@@ -42,6 +48,7 @@ interface Attempt {
 }
 
 const groupSize = 256 // mutations, a few milliseconds
+const groupBytes = 2_097_152 // of records, before and after; the last write of a group may bring more
 const shortestWait = 2 // milliseconds until a lock is tried again
 const longestWait = 20
 
@@ -57,6 +64,9 @@ export class Writer {
   /** `idle`: nothing to do; `due`: a commit comes with the next turn; `locked`: it comes when a timer ends. */
   #state: 'idle' | 'due' | 'locked' = 'idle'
   #drained: (() => void) | undefined
+  /** Of how many of the next writes care is taken, since their group has failed: each has a savepoint, or else a transaction of its own. */
+  #careful = 0
+  #care: 'savepoint' | 'transaction' = 'savepoint'
 
   /** @param patience milliseconds that a write may wait for a lock */
   constructor (host: WriteHost, patience: number) {
@@ -102,6 +112,7 @@ export class Writer {
   }
 
   #groupLength (): number {
+    if (this.#careful > 0) return this.#care === 'transaction' ? 1 : Math.min(this.#careful, this.#queue.length)
     let mutations = 0
     const full = this.#queue.findIndex(pending => (mutations += pending.mutations.length) > groupSize)
     return full < 0 ? this.#queue.length : Math.max(full, 1)
@@ -118,37 +129,88 @@ export class Writer {
     setTimeout(() => this.#turn(), shortestWait + Math.random() * (longestWait - shortestWait))
   }
 
-  #commit (group: readonly Pending[]): void {
+  #commit (group: Pending[]): void {
     const host = this.#host
+    let attempts: Attempt[]
+    let entries: LogEntry[]
+    let outcomes: Outcome[][]
     try {
       const start = host.head()
-      const attempts = group.map(pending => this.#attempt(pending))
-      const entries = host.entriesOf(attempts.flatMap(attempt => attempt.applied).filter(isChange), start)
+      attempts = this.#attempts(group)
+      entries = host.entriesOf(attempts.flatMap(attempt => attempt.applied).filter(isChange), start)
       const outcomeOf = outcomeReader(entries, start)
-      const outcomes = attempts.map(attempt => attempt.applied.map(outcomeOf))
+      outcomes = attempts.map(attempt => attempt.applied.map(outcomeOf))
       host.commit()
-      const told = host.announce(entries)
-      for (const [index, { pending, error }] of attempts.entries()) {
-        const answer = outcomes[index] ?? []
-        if (error) pending.reject(error)
-        else pending.resolve(told ? told.then(() => answer) : answer)
-      }
     } catch (error) {
       host.rollback()
-      this.#refuse(group, error)
+      if (this.#takesMoreCare(group, error)) return
+      return this.#refuse(group, error)
+    }
+    this.#careful = Math.max(this.#careful - group.length, 0)
+    try {
+      if (entries.length > 0) host.assertKept()
+    } catch (error) {
+      return this.#refuse(group, error)
+    }
+    const told = this.#announce(entries)
+    for (const [index, { pending, error }] of attempts.entries()) {
+      const answer = outcomes[index] ?? []
+      if (error) pending.reject(error)
+      else pending.resolve(told ? told.then(() => answer) : answer)
     }
   }
 
-  /** One write of the group: what it did, or why it was refused. An error that ends the transaction is thrown. */
+  /**
+   * One of the group has failed in a way that may concern the others: a trigger that leaves half of it behind or ends the
+   * transaction, or a constraint that is looked at when that ends. They are done again, more carefully, unless that is no use.
+   */
+  #takesMoreCare (group: readonly Pending[], error: unknown): boolean {
+    const wasAlone = group.length === 1 && this.#careful > 0 && this.#care === 'transaction'
+    if (isFault(error, 'transaction') || wasAlone) {
+      this.#careful = Math.max(this.#careful - group.length, 0)
+      return false
+    }
+    this.#care = this.#careful > 0 || group.length === 1 ? 'transaction' : 'savepoint'
+    this.#careful = Math.max(this.#careful, group.length)
+    this.#queue.unshift(...group)
+    return true
+  }
+
+  /** Does the group's writes. Those that would make it too large go back to the head of the queue. */
+  #attempts (group: Pending[]): Attempt[] {
+    const attempts: Attempt[] = []
+    let bytes = 0
+    for (const pending of group) {
+      if (bytes > groupBytes) break
+      const attempt = this.#attempt(pending)
+      attempts.push(attempt)
+      for (const { before, json } of attempt.applied) bytes += (before?.json.length ?? 0) + (json?.length ?? 0)
+    }
+    this.#queue.unshift(...group.splice(attempts.length))
+    return attempts
+  }
+
+  /** What was committed is answered, whatever comes of telling it. */
+  #announce (entries: readonly LogEntry[]): Promise<void> | undefined {
+    try {
+      return this.#host.announce(entries)?.catch((error: unknown) => this.#host.failed(error))
+    } catch (error) {
+      this.#host.failed(error)
+      return undefined
+    }
+  }
+
+  /** One write of the group: what it did, or why it alone was refused. An error that may end the transaction is thrown. */
   #attempt (pending: Pending): Attempt {
     const { mutations } = pending
     const write = (): Applied[] => mutations.map(mutation => this.#apply(mutation))
+    const saved = mutations.length > 1 || this.#careful > 0
     try {
-      return { pending, applied: mutations.length > 1 ? this.#host.atomically(write) : write(), error: null }
+      return { pending, applied: saved ? this.#host.atomically(write) : write(), error: null }
     } catch (error) {
-      if (error instanceof ChangeStreamError) return { pending, applied: [], error }
-      if (isFault(error, 'constraint')) return { pending, applied: [], error: storeError(error, 'writing') }
-      throw error
+      const inDoubt = isFault(error, 'trigger') && !saved // it may have said RAISE(FAIL, …), which undoes nothing
+      if (inDoubt || isFault(error, 'transaction') || !this.#host.inTransaction()) throw error
+      return { pending, applied: [], error: writeError(error) }
     }
   }
 
@@ -164,6 +226,12 @@ export class Writer {
   #refuse (group: readonly Pending[], error: unknown): void {
     for (const pending of group) pending.reject(storeError(error, 'writing'))
   }
+}
+
+/** Why one write was refused. What is no error of the database's own is a fault of whoever decided on the record. */
+function writeError (error: unknown): ChangeStreamError {
+  if (error instanceof ChangeStreamError || isDatabaseError(error)) return storeError(error, 'writing')
+  return new ChangeStreamError('internal', 'what becomes of the record could not be decided', { cause: error })
 }
 
 function isChange (applied: Applied): applied is RecordChange {
