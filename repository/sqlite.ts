@@ -3,6 +3,7 @@ import { ChangeStreamError } from '../protocol/errors.ts'
 import { Database } from './sqlite/database.ts'
 import { type Connection, type DriverName, type Open, findDriver, isFault } from './sqlite/driver.ts'
 import { prepareLayout, tablesOf, type Tables } from './sqlite/layout.ts'
+import { DatabaseFile } from './sqlite/file.ts'
 import { SqliteStore } from './sqlite/store.ts'
 import type { Retention } from './retention.ts'
 import type { OpenStore } from './store.ts'
@@ -48,7 +49,7 @@ export function sqlite (options: SqliteOptions): OpenStore {
   return async ({ name }) => {
     const tables = tablesOf(name)
     const connection = await opened(await findDriver(driver), file, tables, settings)
-    return new SqliteStore(new Database(connection, tables), settings)
+    return new SqliteStore(new Database(connection, tables), new DatabaseFile(file), settings)
   }
 }
 

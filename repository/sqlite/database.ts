@@ -160,10 +160,10 @@ export class Database {
     else this.statement(this.#sql.update).run(json, id)
   }
 
-  /** The last position after `floor`, at most `upTo`, before any change that is younger than `time`. */
-  lastBefore (time: number, floor: number, upTo: number): number {
-    const { position } = this.statement(this.#sql.young).get(floor, upTo, time) as { position: number | null }
-    return position === null ? upTo : position - 1
+  /** The last position after `floor`, at most `upTo`, that bears a time until `time`; `floor` where none does. */
+  lastUntil (time: number, floor: number, upTo: number): number {
+    const { position } = this.statement(this.#sql.old).get(floor, upTo, time) as { position: number | null }
+    return position ?? floor
   }
 
   /** Forgets the log up to a position. */
@@ -194,7 +194,7 @@ function sqlOf ({ name, nameText, records, changes }: Tables) {
     epochs: `SELECT epoch, up_to AS upTo FROM change_stream_epochs WHERE resource = ${nameText} ORDER BY up_to`,
     entries: `SELECT position, id, time, before, after FROM ${changes} WHERE position > ? ORDER BY position LIMIT ?`,
     marks: `SELECT position, id, time FROM ${changes} WHERE position > ? ORDER BY position`,
-    young: `SELECT min(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time > ?`,
+    old: `SELECT max(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time <= ?`,
     record: `SELECT id, record, version FROM ${records} WHERE id = ?`,
     insert: `INSERT INTO ${records} (id, record) VALUES (?, ?)`,
     update: `UPDATE ${records} SET record = ? WHERE id = ?`,

@@ -9,8 +9,10 @@ import type { Retention } from '../retention.ts'
 import type { ListQuery, Listing, Mutation, Outcome, Store, StoreEvents } from '../store.ts'
 import type { Database } from './database.ts'
 import { isFault, storeError } from './driver.ts'
+import type { DatabaseFile } from './file.ts'
 import { list } from './list.ts'
 import { Scan, scanSchema } from './scan.ts'
+import { Trimmer } from './trimmer.ts'
 import { Writer } from './writer.ts'
 
 export interface SqliteSettings {
@@ -21,14 +23,16 @@ export interface SqliteSettings {
 }
 
 const pageSize = 1000
-const trimSize = 500 // entries a step, a millisecond or two
 const trimPause = 20 // milliseconds between steps
+const fileInterval = 1000 // milliseconds between looks at the file
 
 /** A resource in a SQLite file. */
 export class SqliteStore implements Store {
   readonly #database: Database
   readonly #settings: SqliteSettings
+  readonly #file: DatabaseFile
   readonly #writer: Writer
+  readonly #trimmer: Trimmer
   readonly #timers: NodeJS.Timeout[] = []
   #events: StoreEvents | undefined
   #epoch: string
@@ -38,10 +42,14 @@ export class SqliteStore implements Store {
   #telling: Promise<void> | undefined
   /** `closing`: the writes under way finish, and no more are taken. */
   #state: 'open' | 'closing' | 'closed' = 'open'
+  /** The file was not where it was when last looked for. */
+  #isGone = false
 
-  constructor (database: Database, settings: SqliteSettings) {
+  constructor (database: Database, file: DatabaseFile, settings: SqliteSettings) {
     this.#database = database
+    this.#file = file
     this.#settings = settings
+    this.#trimmer = new Trimmer(database, settings.retention)
     database.exec(scanSchema)
     this.#dataVersion = database.dataVersion()
     const { epoch, head } = database.bounds()
@@ -50,6 +58,7 @@ export class SqliteStore implements Store {
     this.#writer = new Writer({
       begin: () => database.begin(),
       commit: () => database.commit(),
+      assertFile: () => this.#assertFile(),
       rollback: () => database.rollback(),
       inTransaction: () => database.inTransaction(),
       atomically: write => database.atomically(write),
@@ -57,7 +66,6 @@ export class SqliteStore implements Store {
       apply: change => database.apply(change),
       head: () => database.bounds().head,
       entriesOf: (changes, position) => database.entriesOf(changes, position),
-      assertKept: () => {},
       announce: entries => this.#announce(entries),
       failed: error => this.#events?.failed(error)
     }, settings.busyTimeout)
@@ -83,6 +91,7 @@ export class SqliteStore implements Store {
     this.#events = events
     this.#every(this.#settings.pollInterval, () => this.#poll())
     this.#every(this.#settings.trimInterval, () => this.#trim())
+    this.#every(fileInterval, () => this.#lookForFile())
   }
 
   async get (id: string): Promise<Stored | null> {
@@ -103,7 +112,8 @@ export class SqliteStore implements Store {
   }
 
   write (mutations: readonly Mutation[]): Promise<Outcome[]> {
-    return this.#state === 'open' ? this.#writer.write(mutations) : Promise.reject(closed())
+    const refusal = this.#refusal()
+    return refusal ? Promise.reject(refusal) : this.#writer.write(mutations)
   }
 
   async changes (after: number, limit: number): Promise<LogPage> {
@@ -149,6 +159,7 @@ export class SqliteStore implements Store {
   /** Runs `read`; its errors become ours. */
   #guard<T> (read: () => T): T {
     if (this.#state === 'closed') throw closed()
+    if (this.#isGone) this.#assertFile()
     try {
       return read()
     } catch (error) {
@@ -203,6 +214,7 @@ export class SqliteStore implements Store {
   }
 
   async #poll (): Promise<void> {
+    if (this.#isGone) return
     const version = this.#database.dataVersion()
     if (version === this.#dataVersion) return
     await this.#tellRest()
@@ -211,25 +223,7 @@ export class SqliteStore implements Store {
 
   /** Forgets what need not be kept, in steps so small that writers don't notice; a busy database is left for the next time. */
   async #trim (): Promise<void> {
-    while (this.#state === 'open' && this.#trimStep()) await delay(trimPause, undefined, { ref: false })
-  }
-
-  /** Whether there is more to forget. */
-  #trimStep (): boolean {
-    const { count, age } = this.#settings.retention
-    const { floor, head } = this.#database.bounds()
-    const upTo = Math.min(head - count, floor + trimSize)
-    const cut = upTo > floor ? this.#database.lastBefore(Date.now() - age, floor, upTo) : floor
-    if (cut <= floor) return false
-    this.#database.begin()
-    try {
-      this.#database.forget(cut)
-      this.#database.commit()
-    } catch (error) {
-      this.#database.rollback()
-      throw error
-    }
-    return cut === floor + trimSize
+    while (this.#state === 'open' && !this.#isGone && this.#trimmer.step(this.#position)) await delay(trimPause, undefined, { ref: false })
   }
 
   /** Repeats `work`, never twice at once. */
@@ -248,7 +242,28 @@ export class SqliteStore implements Store {
   }
 
   #assertOpen (): void {
-    if (this.#state !== 'open') throw closed()
+    const refusal = this.#refusal()
+    if (refusal) throw refusal
+  }
+
+  #refusal (): ChangeStreamError | null {
+    if (this.#state !== 'open') return closed()
+    if (this.#isGone) this.#lookForFile()
+    return this.#isGone ? this.#file.goneError : null
+  }
+
+  /** @throws {ChangeStreamError} where the file is not where it was */
+  #assertFile (): void {
+    this.#lookForFile()
+    if (this.#isGone) throw this.#file.goneError
+  }
+
+  /** What was committed while the file was gone is in it when it is back, and is told then. */
+  #lookForFile (): void {
+    const wasGone = this.#isGone
+    this.#isGone = !this.#file.isThere()
+    if (this.#isGone && !wasGone) this.#events?.failed(this.#file.goneError)
+    if (wasGone && !this.#isGone) this.#tellRest().catch((error: unknown) => this.#events?.failed(error))
   }
 }
 

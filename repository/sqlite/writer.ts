@@ -9,6 +9,8 @@ import { isDatabaseError, isFault, storeError } from './driver.ts'
 export interface WriteHost {
   begin (): void
   commit (): void
+  /** @throws {ChangeStreamError} where what was committed is in a file that is gone, so that it must not be answered as kept */
+  assertFile (): void
   rollback (): void
   /** Whether the transaction goes on. */
   inTransaction (): boolean
@@ -21,8 +23,6 @@ export interface WriteHost {
   head (): number
   /** The log behind a position, in which `changes` have been made. */
   entriesOf (changes: readonly RecordChange[], position: number): LogEntry[]
-  /** Looks whether what was committed is where it belongs. */
-  assertKept (): void
   /** Tells of what was committed; resolves when all up to the last entry has been told. */
   announce (entries: readonly LogEntry[]): Promise<void> | undefined
   /** Hears of what fails after a commit, which stands all the same. */
@@ -148,7 +148,7 @@ export class Writer {
     }
     this.#careful = Math.max(this.#careful - group.length, 0)
     try {
-      if (entries.length > 0) host.assertKept()
+      if (entries.length > 0) host.assertFile()
     } catch (error) {
       return this.#refuse(group, error)
     }
