@@ -78,6 +78,9 @@ function changesJson (fragments: readonly Fragment[], log: Cursors): Buffer {
   return Buffer.concat(parts)
 }
 
+/** An EventSource keeps `retry` for good, and would try again and again without a pause, milliseconds. */
+const shortestRetry = 1000
+
 /** Server-sent events, an event a change (contract §3.3; HTML, 9.2). */
 export const sseReader: Reader = {
   name: 'sse',
@@ -88,7 +91,7 @@ export const sseReader: Reader = {
   message (message, resumable) {
     const id = 'cursor' in message && resumable ? `id: ${message.cursor}\n` : ''
     const forget = message.type === 'reset' ? 'id\n' : '' // the browser must not come back with the old cursor
-    const retry = message.type === 'bye' ? `retry: ${message.retryAfter}\n` : ''
+    const retry = message.type === 'bye' ? `retry: ${Math.max(message.retryAfter, shortestRetry)}\n` : ''
     return Buffer.from(`event: ${message.type}\n${id}${forget}${retry}data: ${JSON.stringify(message)}\n\n`)
   }
 }
