@@ -1,4 +1,5 @@
 import { ChangeStreamError } from './errors.ts'
+import { parseJson, show } from './json.ts'
 import type { Properties } from './properties.ts'
 import { type Where, parseWhere, whereKey } from './where.ts'
 
@@ -22,9 +23,14 @@ export const everything: Filter = { kinds: 'all', where: null, whereSource: null
 /** A filter as messages carry it (contract §3.2). */
 export interface FilterMessage { readonly filter: Kinds, readonly where: unknown, readonly fields: string[] | null }
 
-/** Equal text for filters that ask the same. */
+/** Equal text for filters that ask the same, and for no others. */
 export function filterKey (filter: Filter): string {
-  return `${filter.kinds}|${filter.fields?.join() ?? '*'}|${whereKey(filter.where)}`
+  return `${filter.kinds}|${fieldsKey(filter.fields)}|${whereKey(filter.where)}`
+}
+
+/** Equal text for equal `fields`, and for no others: a name may hold a comma. */
+export function fieldsKey (fields: readonly string[] | null): string {
+  return fields === null ? '*' : JSON.stringify(fields)
 }
 
 export function toMessage (filter: Filter): FilterMessage {
@@ -34,24 +40,33 @@ export function toMessage (filter: Filter): FilterMessage {
 /** @throws {ChangeStreamError} `invalid-query` for anything but one of `kinds` */
 export function parseKinds (text: unknown): Kinds {
   const found = kinds.find(kind => kind === text)
-  if (!found) throw new ChangeStreamError('invalid-query', `filter must be one of ${kinds.join(', ')}, not ${JSON.stringify(text)}`)
+  if (!found) throw new ChangeStreamError('invalid-query', `filter must be one of ${kinds.join(', ')}, not ${show(text)}`)
   return found
 }
 
 /**
  * `fields`: the top-level properties to send.
- * @param input names, or their comma-separated list
+ * @param input names, or text as a query has it: names separated by commas, or, where it starts with `[`, a JSON array of them
  * @returns them sorted, each once, without `id`, which is always sent
  * @throws {ChangeStreamError} `invalid-query`, naming what the schema does not know
  */
 export function parseFields (input: unknown, properties: Properties): readonly string[] | null {
   if (input === undefined || input === null) return null
-  const names = typeof input === 'string' ? input.split(',').map(name => name.trim()) : input
+  const names = typeof input === 'string' ? readNames(input) : input
   if (!Array.isArray(names)) throw new ChangeStreamError('invalid-query', 'fields must be a list of properties')
   for (const name of names) {
-    if (typeof name !== 'string' || !properties.has(name)) throw new ChangeStreamError('invalid-query', `fields: unknown property ${JSON.stringify(name)}`)
+    if (typeof name !== 'string' || !properties.has(name)) throw new ChangeStreamError('invalid-query', `fields: unknown property ${show(name)}`)
   }
   return [...new Set<string>(names)].filter(name => name !== 'id').sort()
+}
+
+function readNames (text: string): unknown {
+  if (!text.trimStart().startsWith('[')) return text.split(',').map(name => name.trim())
+  try {
+    return parseJson(text)
+  } catch {
+    throw new ChangeStreamError('invalid-query', `fields that start with [ must be a JSON array of properties, not ${show(text)}`)
+  }
 }
 
 /** `filter` with what `changes` names; what it leaves out stays, and `null` takes a `where` or `fields` away. */

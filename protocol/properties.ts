@@ -1,3 +1,5 @@
+import { type JsonSchema, References, isSchema, schemaMap, schemasOf } from './json-schema.ts'
+
 /** What a condition can compare with. */
 export type Scalar = string | number | boolean | null
 
@@ -11,48 +13,48 @@ export interface Property {
   readonly array: boolean
 }
 
-type Schema = Readonly<Record<string, unknown>>
+/** The largest `where` that is accepted. */
+export interface WhereLimits {
+  /** A property with an operator is one. */
+  readonly conditions: number
+  /** Each `$and` and `$or` goes one deeper. */
+  readonly levels: number
+}
+
+/** The limits where an app sets no others (PROTOCOL.md, where). */
+export const whereLimits: WhereLimits = { conditions: 100, levels: 8 }
 
 const anyScalar: readonly ScalarType[] = ['string', 'number', 'boolean', 'null']
-const shaping = ['type', 'const', 'enum', 'anyOf', 'oneOf', 'allOf', '$ref', 'not']
-const deepest = 32 // a recursive schema ends here
+const shaping = ['type', 'const', 'enum', 'anyOf', 'oneOf', 'if', 'dependentSchemas', 'properties', 'patternProperties', 'additionalProperties', 'unevaluatedProperties']
+const anything: JsonSchema = {}
 
-function isSchema (value: unknown): value is Schema {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function schemas (value: unknown): Schema[] {
-  return Array.isArray(value) ? value.filter(isSchema) : []
-}
-
-function isAny (schema: Schema): boolean {
-  return !shaping.some(keyword => keyword in schema)
-}
-
-function typeOf (value: unknown): readonly ScalarType[] {
-  const type = value === null ? 'null' : typeof value
-  return type === 'string' || type === 'number' || type === 'boolean' || type === 'null' ? [type] : []
-}
+/** The schemas that hold of the same value as the one they stand in: always, one of them, or on a condition. */
+interface Parts { readonly all: JsonSchema[], readonly any: JsonSchema[], readonly maybe: JsonSchema[] }
 
 /** Reads a resource's schema: which properties a `where`, a `sort` or `fields` may name, and what they hold. */
 export class Properties {
-  readonly #schema: Schema
-  readonly #root: Schema
-  readonly #named = new Map<string, Schema>()
+  /** How large a `where` may be. */
+  readonly limits: WhereLimits
+  readonly #schema: JsonSchema
+  readonly #root: JsonSchema
+  readonly #references: References
+  readonly #patterns = new Map<string, RegExp>()
 
-  constructor (schema: Schema) {
+  constructor (schema: JsonSchema, limits: WhereLimits = whereLimits) {
+    this.limits = limits
     this.#schema = schema
+    this.#references = new References(schema)
     this.#root = { allOf: [{ type: 'object', properties: { id: { type: 'string' } }, required: ['id'] }, schema] }
-    this.#collect(schema)
   }
 
   /** What stands at `path` (`['address', 'city']`), or `null` where the schema knows no scalar there. */
   at (path: readonly string[]): Property | null {
-    let here: Schema[] = [this.#root]
+    let here: JsonSchema[] = [this.#root]
     let optional = false
     for (const key of path) {
-      optional ||= !here.every(schema => this.#requires(schema, key))
-      here = here.flatMap(schema => this.#lookup(schema, key))
+      optional ||= !here.every(schema => this.#isObject(schema) && this.#requires(schema, key))
+      here = [...new Set(here.flatMap(schema => this.#lookup(schema, key)))]
+      if (here.length === 0) return null
     }
     const scalars = new Set(here.flatMap(schema => this.#scalars(schema)))
     if (scalars.size === 0) return null
@@ -67,7 +69,14 @@ export class Properties {
 
   /** The properties that the schema names, in its order. */
   names (): string[] {
-    return [...new Set(this.#names(this.#schema))]
+    const seen = new Set<JsonSchema>()
+    const names = (schema: JsonSchema): string[] => {
+      if (seen.has(schema)) return []
+      seen.add(schema)
+      const { all, any, maybe } = this.#parts(schema)
+      return [...isSchema(schema['properties']) ? Object.keys(schema['properties']) : [], ...[...any, ...all, ...maybe].flatMap(names)]
+    }
+    return [...new Set(names(this.#schema))]
   }
 
   /** Whether every value that fits the schema is an object. */
@@ -75,89 +84,106 @@ export class Properties {
     return this.#isObject(this.#schema)
   }
 
-  #collect (schema: Schema): void {
-    if (typeof schema['$id'] === 'string') this.#named.set(schema['$id'], schema)
-    for (const value of Object.values(schema)) {
-      if (Array.isArray(value)) schemas(value).forEach(item => this.#collect(item))
-      else if (isSchema(value)) this.#collect(value)
-    }
-  }
-
-  /** The members of a union, intersection or reference. */
-  #parts (schema: Schema): { any: Schema[], all: Schema[] } {
-    const target = typeof schema['$ref'] === 'string' ? this.#named.get(schema['$ref']) : undefined
+  #parts (schema: JsonSchema): Parts {
+    const target = this.#references.target(schema)
+    const { allOf, anyOf, oneOf, if: condition, then, else: otherwise, dependentSchemas, dependencies } = schema
     return {
-      any: [...schemas(schema['anyOf']), ...schemas(schema['oneOf'])],
-      all: [...schemas(schema['allOf']), ...(target && target !== schema ? [target] : [])]
+      all: [...schemasOf(allOf), ...(target ? [target] : [])],
+      any: [...schemasOf(anyOf), ...schemasOf(oneOf)],
+      maybe: [...(condition === undefined ? [] : schemasOf([condition, then, otherwise])), ...[dependentSchemas, dependencies].flatMap(map => schemaMap(map).map(([, part]) => part))]
     }
   }
 
-  #lookup (schema: Schema, key: string, depth = 0): Schema[] {
-    if (depth > deepest) return []
-    if (isAny(schema)) return [{}]
-    const { properties, patternProperties, additionalProperties } = schema
-    const { any, all } = this.#parts(schema)
-    const found = [...any, ...all].flatMap(part => this.#lookup(part, key, depth + 1))
-    if (isSchema(properties) && Object.hasOwn(properties, key)) found.push(...schemas([properties[key]]))
-    const patterns = isSchema(patternProperties) ? Object.entries(patternProperties) : []
-    for (const [pattern, value] of patterns) if (new RegExp(pattern, 'u').test(key)) found.push(...schemas([value]))
-    if (found.length === 0 && additionalProperties === true) found.push({})
-    if (found.length === 0 && isSchema(additionalProperties)) found.push(additionalProperties)
+  /** Whether `schema` says nothing of what a value is. */
+  #isAny (schema: JsonSchema, seen = new Set<JsonSchema>()): boolean {
+    if (seen.has(schema) || shaping.some(keyword => Object.hasOwn(schema, keyword))) return false
+    seen.add(schema)
+    return this.#parts(schema).all.every(part => this.#isAny(part, seen))
+  }
+
+  #lookup (schema: JsonSchema, key: string, seen = new Set<JsonSchema>()): JsonSchema[] {
+    if (seen.has(schema)) return []
+    seen.add(schema)
+    if (this.#isAny(schema)) return [anything]
+    const { all, any, maybe } = this.#parts(schema)
+    const parts = [...any, ...[...all, ...maybe].filter(part => !this.#isAny(part))]
+    const found = parts.flatMap(part => this.#lookup(part, key, seen))
+    const { properties, patternProperties, additionalProperties, unevaluatedProperties } = schema
+    if (isSchema(properties) && Object.hasOwn(properties, key)) found.push(...schemasOf([properties[key]]))
+    for (const [pattern, value] of schemaMap(patternProperties)) if (this.#pattern(pattern).test(key)) found.push(value)
+    if (found.length === 0) found.push(...schemasOf([additionalProperties]))
+    if (found.length === 0) found.push(...schemasOf([unevaluatedProperties]))
     return found
   }
 
-  #requires (schema: Schema, key: string, depth = 0): boolean {
-    if (depth > deepest) return false
+  #pattern (source: string): RegExp {
+    const known = this.#patterns.get(source)
+    if (known) return known
+    const pattern = new RegExp(source, 'u')
+    this.#patterns.set(source, pattern)
+    return pattern
+  }
+
+  #requires (schema: JsonSchema, key: string, seen = new Set<JsonSchema>()): boolean {
+    if (seen.has(schema)) return false
+    seen.add(schema)
     const { any, all } = this.#parts(schema)
     return (Array.isArray(schema['required']) && schema['required'].includes(key)) ||
-      all.some(part => this.#requires(part, key, depth + 1)) ||
-      (any.length > 0 && any.every(part => this.#requires(part, key, depth + 1)))
+      all.some(part => this.#requires(part, key, seen)) ||
+      (any.length > 0 && any.every(part => this.#requires(part, key, new Set(seen))))
   }
 
-  #names (schema: Schema, depth = 0): string[] {
-    if (depth > deepest) return []
+  #isObject (schema: JsonSchema, seen = new Set<JsonSchema>()): boolean {
+    if (seen.has(schema)) return false
+    seen.add(schema)
     const { any, all } = this.#parts(schema)
-    const own = isSchema(schema['properties']) ? Object.keys(schema['properties']) : []
-    return [...own, ...[...any, ...all].flatMap(part => this.#names(part, depth + 1))]
+    const types = typesOf(schema)
+    return (types.length > 0 && types.every(type => type === 'object')) ||
+      all.some(part => this.#isObject(part, seen)) ||
+      (any.length > 0 && any.every(part => this.#isObject(part, new Set(seen))))
   }
 
-  #isObject (schema: Schema, depth = 0): boolean {
-    if (depth > deepest) return false
-    const { any, all } = this.#parts(schema)
-    return schema['type'] === 'object' ||
-      all.some(part => this.#isObject(part, depth + 1)) ||
-      (any.length > 0 && any.every(part => this.#isObject(part, depth + 1)))
-  }
-
-  #isArray (schema: Schema, depth = 0): boolean {
-    if (depth > deepest) return false
-    const { any, all } = this.#parts(schema)
-    return isAny(schema) || typesOf(schema).includes('array') || [...any, ...all].some(part => this.#isArray(part, depth + 1))
+  #isArray (schema: JsonSchema, seen = new Set<JsonSchema>()): boolean {
+    if (seen.has(schema)) return false
+    seen.add(schema)
+    const { all, any, maybe } = this.#parts(schema)
+    return this.#isAny(schema) || typesOf(schema).includes('array') ||
+      any.some(part => this.#isArray(part, seen)) ||
+      [...all, ...maybe].some(part => !this.#isAny(part) && this.#isArray(part, seen))
   }
 
   /** The scalars that fit `schema`, and those inside an array that does. */
-  #scalars (schema: Schema, depth = 0, inArray = false): ScalarType[] {
-    if (depth > deepest) return []
-    if (isAny(schema)) return [...anyScalar]
+  #scalars (schema: JsonSchema, inArray = false, seen = new Set<JsonSchema>()): ScalarType[] {
+    if (seen.has(schema)) return []
+    seen.add(schema)
+    if (this.#isAny(schema)) return [...anyScalar]
     if ('const' in schema) return [...typeOf(schema['const'])]
     if (Array.isArray(schema['enum'])) return schema['enum'].flatMap(typeOf)
-    const { any, all } = this.#parts(schema)
-    const found = [...any, ...all].flatMap(part => this.#scalars(part, depth + 1, inArray))
-    for (const type of typesOf(schema)) {
+    const types = typesOf(schema)
+    const { all, any, maybe } = this.#parts(schema)
+    const parts = [...(types.length > 0 ? any.filter(part => !this.#isAny(part)) : any), ...[...all, ...maybe].filter(part => !this.#isAny(part))]
+    const found = parts.flatMap(part => this.#scalars(part, inArray, seen))
+    for (const type of types) {
       if (type === 'integer' || type === 'number') found.push('number')
       else if (type === 'string' || type === 'boolean' || type === 'null') found.push(type)
-      else if (type === 'array' && !inArray) found.push(...itemsOf(schema).flatMap(item => this.#scalars(item, depth + 1, true)))
+      else if (type === 'array' && !inArray) found.push(...itemsOf(schema).flatMap(item => this.#scalars(item, true)))
     }
     return found
   }
 }
 
-function typesOf (schema: Schema): unknown[] {
-  return Array.isArray(schema['type']) ? schema['type'] : [schema['type']]
+function typeOf (value: unknown): readonly ScalarType[] {
+  const type = value === null ? 'null' : typeof value
+  return type === 'string' || type === 'number' || type === 'boolean' || type === 'null' ? [type] : []
 }
 
-function itemsOf (schema: Schema): Schema[] {
-  const { items } = schema
-  if (Array.isArray(items)) return schemas(items)
-  return isSchema(items) ? [items] : [{}]
+/** The types that `schema` names itself; `nullable` is OpenAPI's. */
+function typesOf ({ type, nullable }: JsonSchema): unknown[] {
+  const types = Array.isArray(type) ? type : type === undefined ? [] : [type]
+  return nullable === true && types.length > 0 ? [...types, 'null'] : types
+}
+
+function itemsOf ({ items, additionalItems }: JsonSchema): JsonSchema[] {
+  if (Array.isArray(items)) return [...schemasOf(items), ...schemasOf([additionalItems ?? true])]
+  return schemasOf([items ?? true])
 }

@@ -1,4 +1,5 @@
 import { ChangeStreamError } from './errors.ts'
+import { clip, maxDepth, show } from './json.ts'
 import type { Properties, Property, Scalar } from './properties.ts'
 
 export type Operator = 'eq' | 'ne' | 'gt' | 'gte' | 'lt' | 'lte' | 'in' | 'nin'
@@ -33,11 +34,11 @@ const operators: Readonly<Record<string, Operator>> = {
 }
 const known = ['$and', '$or', ...Object.keys(operators)].join(', ')
 
-/** The largest `where` that is accepted (contract §4). */
-export const whereLimits = { conditions: 100, levels: 8 } as const
+/** The most values in all the conditions of a `where`: as many as a message of `maxMessage` may hold by default. */
+const mostValues = 8192
 
 /**
- * Reads a `where` and checks it against the schema.
+ * Reads a `where` and checks it against the schema and the limits of `properties`.
  * @param input parsed JSON; `null`, `undefined` and `{}` match every record
  * @returns the condition in a canonical order, or `null` where every record matches
  * @throws {ChangeStreamError} `invalid-where`, naming the property, operator or value
@@ -68,19 +69,21 @@ export function both (one: Where | null, other: Where | null): Where | null {
 class Parser {
   readonly #properties: Properties
   #conditions = 0
+  #values = 0
 
   constructor (properties: Properties) {
     this.#properties = properties
   }
 
   junction (input: unknown, level: number, at: string): Where | null {
-    if (!isPlainObject(input)) throw refusal(`${at} must be an object, not ${describe(input)}`)
-    if (level > whereLimits.levels) throw refusal(`where is more than ${whereLimits.levels} levels deep`)
+    if (!isPlainObject(input)) throw refusal(`${at} must be an object, not ${show(input)}`)
+    const { levels } = this.#properties.limits
+    if (level > levels) throw refusal(`where is more than ${levels} levels deep`)
     const parts: (Where | null)[] = []
     for (const [key, value] of Object.entries(input)) {
       if (key === '$and') parts.push(this.#list('and', value, level, at))
       else if (key === '$or') parts.push(this.#list('or', value, level, at))
-      else if (key.startsWith('$')) throw refusal(`unknown operator "${key}"; there are ${known}`)
+      else if (key.startsWith('$')) throw refusal(`unknown operator "${clip(key)}"; there are ${known}`)
       else parts.push(...this.#property(key, value))
     }
     return joined('and', parts)
@@ -93,46 +96,50 @@ class Parser {
 
   #property (name: string, value: unknown): Condition[] {
     const path = name.split('.')
+    const told = `"${clip(name)}"`
+    if (path.length > maxDepth) throw refusal(`property ${told} is deeper than ${maxDepth} levels`)
     const property = this.#properties.at(path)
     if (!property) {
       throw refusal(this.#properties.has(path[0] ?? '')
-        ? `property "${name}" has no plain values to compare with; name a property inside it`
-        : `unknown property "${name}"`)
+        ? `property ${told} has no plain values to compare with; name a property inside it`
+        : `unknown property ${told}`)
     }
-    if (!isPlainObject(value)) return [this.#condition(name, path, property, 'eq', [value])]
+    if (!isPlainObject(value)) return [this.#condition(told, path, property, 'eq', [value])]
     const entries = Object.entries(value)
-    if (entries.length === 0) throw refusal(`"${name}" must be compared with a value or an operator, not {}`)
+    if (entries.length === 0) throw refusal(`${told} must be compared with a value or an operator, not {}`)
     return entries.map(([key, operand]) => {
       const operator = Object.hasOwn(operators, key) ? operators[key] : undefined
-      if (!operator) throw refusal(`unknown operator "${key}" for "${name}"; there are ${known}`)
-      if (operator !== 'in' && operator !== 'nin') return this.#condition(name, path, property, operator, [operand])
-      if (!Array.isArray(operand)) throw refusal(`${key} of "${name}" must be an array, not ${describe(operand)}`)
-      return this.#condition(name, path, property, operator, operand)
+      if (!operator) throw refusal(`unknown operator "${clip(key)}" for ${told}; there are ${known}`)
+      if (operator !== 'in' && operator !== 'nin') return this.#condition(told, path, property, operator, [operand])
+      if (!Array.isArray(operand)) throw refusal(`${key} of ${told} must be an array, not ${show(operand)}`)
+      return this.#condition(told, path, property, operator, operand)
     })
   }
 
-  #condition (name: string, path: string[], property: Property, operator: Operator, operands: readonly unknown[]): Condition {
-    if (++this.#conditions > whereLimits.conditions) throw refusal(`where has more than ${whereLimits.conditions} conditions`)
+  #condition (told: string, path: string[], property: Property, operator: Operator, operands: readonly unknown[]): Condition {
+    const { conditions } = this.#properties.limits
+    if (++this.#conditions > conditions) throw refusal(`where has more than ${conditions} conditions`)
+    this.#values += operands.length
+    if (this.#values > mostValues) throw refusal(`where has more than ${mostValues} values`)
     const ordering = operator !== 'eq' && operator !== 'ne' && operator !== 'in' && operator !== 'nin'
-    const values = operands.map(operand => checked(name, property, operand, ordering))
-    const distinct = [...new Set(values)].sort(byTypeThenValue)
+    const distinct = inOrder(new Set(operands.map(operand => checked(told, property, operand, ordering))))
     if (distinct.length === 1 && operator === 'in') return { kind: 'condition', path, operator: 'eq', values: distinct }
     if (distinct.length === 1 && operator === 'nin') return { kind: 'condition', path, operator: 'ne', values: distinct }
     return { kind: 'condition', path, operator, values: distinct }
   }
 }
 
-function checked (name: string, property: Property, operand: unknown, ordering: boolean): Scalar {
+function checked (told: string, property: Property, operand: unknown, ordering: boolean): Scalar {
   const type = operand === null ? 'null' : typeof operand
   if (type !== 'null' && type !== 'string' && type !== 'number' && type !== 'boolean') {
-    throw refusal(`"${name}" is compared with ${describe(operand)}; it must be a ${expected(property)}`)
+    throw refusal(`${told} is compared with ${show(operand)}; it must be a ${expected(property)}`)
   }
   if (!property.scalars.has(type) || (ordering && type === 'null')) {
-    throw refusal(`"${name}" is compared with ${describe(operand)}; it is a ${expected(property)}`)
+    throw refusal(`${told} is compared with ${show(operand)}; it is a ${expected(property)}`)
   }
   const value = operand as Scalar
-  if (typeof value === 'number' && !Number.isFinite(value)) throw refusal(`"${name}" is compared with a number too large to hold`)
-  if (typeof value === 'string' && !value.isWellFormed()) throw refusal(`"${name}" is compared with text that is not Unicode`)
+  if (typeof value === 'number' && !Number.isFinite(value)) throw refusal(`${told} is compared with a number too large to hold`)
+  if (typeof value === 'string' && !value.isWellFormed()) throw refusal(`${told} is compared with text that is not Unicode`)
   return value === 0 ? 0 : value // -0 is 0
 }
 
@@ -149,19 +156,14 @@ function joined (kind: 'and' | 'or', parts: readonly (Where | null)[]): Where | 
   return distinct.length < 2 ? distinct[0] ?? null : { kind, of: distinct }
 }
 
-function byTypeThenValue (a: Scalar, b: Scalar): number {
-  const [x, y] = [JSON.stringify(a), JSON.stringify(b)]
-  return x < y ? -1 : x > y ? 1 : 0
+/** In the order of their JSON. */
+function inOrder (values: ReadonlySet<Scalar>): Scalar[] {
+  if (values.size === 1) return [...values]
+  return [...values].map(value => ({ value, text: JSON.stringify(value) })).sort((a, b) => a.text < b.text ? -1 : 1).map(({ value }) => value)
 }
 
 function expected (property: Property): string {
   return [...property.scalars].sort((a, b) => Number(a === 'null') - Number(b === 'null')).join(' or ')
-}
-
-function describe (value: unknown): string {
-  if (Array.isArray(value)) return 'an array'
-  if (typeof value === 'object' && value !== null) return 'an object'
-  return JSON.stringify(value) ?? String(value)
 }
 
 function isPlainObject (value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,4 +1,4 @@
-import type { Filter } from '../protocol/filter.ts'
+import { type Filter, fieldsKey } from '../protocol/filter.ts'
 import { conditionsOf } from '../protocol/where.ts'
 import type { EncodedChange } from './encoded.ts'
 import { type Judge, type Op, judgeOf } from './filter.ts'
@@ -71,7 +71,7 @@ export class FilterClass {
     this.reader = reader
     this.weight = 1 + conditionsOf(filter.where)
     this.#judge = judgeOf(filter)
-    const form = `${reader.name} ${filter.fields?.join() ?? '*'}`
+    const form = `${reader.name} ${fieldsKey(filter.fields)}`
     this.#forms = { save: `${form} save`, delete: `${form} delete`, leave: `${form} leave` }
     this.#log = log
     this.#end = position

@@ -1,4 +1,4 @@
-import type { Filter } from '../protocol/filter.ts'
+import { type Filter, fieldsKey } from '../protocol/filter.ts'
 import type { Snapshot, Stored } from '../protocol/log.ts'
 import { compile } from '../protocol/predicate.ts'
 import { type Where, whereKey } from '../protocol/where.ts'
@@ -62,7 +62,7 @@ export function either (one: Filter, other: Filter): Where | null {
 }
 
 function sameFields (one: Filter, other: Filter): boolean {
-  return one.fields?.join() === other.fields?.join()
+  return fieldsKey(one.fields) === fieldsKey(other.fields)
 }
 
 /** `items` in groups of about `messageSize`. */
