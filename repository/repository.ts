@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { isDeepStrictEqual } from 'node:util'
 import type { TSchema } from '@sinclair/typebox'
 import type { Change, LogEntry } from '../protocol/change.ts'
-import { type BodyError, ChangeStreamError } from '../protocol/errors.ts'
+import { ChangeStreamError } from '../protocol/errors.ts'
 import type { Log, Stored } from '../protocol/log.ts'
 import { nestingFlaw } from '../protocol/json.ts'
 import { type Conditions, assertConditions, checkConditions } from './conditions.ts'
@@ -106,7 +106,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
 
   /** Creates all of `bodies` in one transaction, or none. */
   async createAll (bodies: readonly Body<S>[]): Promise<Saved<S>[]> {
-    const errors: BodyError[] = reading(() => bodies.flatMap((body, index) => this.resource.errors(body, `/${index}`)))
+    const errors = reading(() => this.resource.errorsOfAll(bodies))
     if (errors.length > 0) throw invalidBody(errors)
     const outcomes = await this.#write(bodies.map((body, index) => this.#creation(body, `record ${index} of the batch`)))
     return outcomes.map(outcome => this.#saved(outcome))
