@@ -2,6 +2,7 @@ import websocket from '@fastify/websocket'
 import type { TSchema } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
+import { ReadBudget } from '../repository/read-budget.ts'
 import { Repository } from '../repository/repository.ts'
 import { resourceRoutes } from '../routes/resource.ts'
 import { updatesRoute } from '../routes/updates.ts'
@@ -56,8 +57,9 @@ async function changeStream (app: FastifyInstance, options: ChangeStreamOptions)
   if (resource.name in app.changeStreams) throw new TypeError(`fastify-change-stream: resource "${resource.name}" is registered already`)
   const report = (error: unknown): void => app.log.error({ err: error }, `the change stream of ${resource.name} failed`)
   const gate = new Gate(settings)
-  const repository = new Repository(resource, await settings.repository(resource), report, () => gate.pass())
-  const hub = new Hub(repository.log, settings, gate, report)
+  const budget = readBudget(app, settings)
+  const repository = new Repository(resource, await settings.repository(resource, budget), report, () => gate.pass())
+  const hub = new Hub(repository.log, settings, gate, report, budget)
   repository.on('committed', entries => hub.append(entries)).on('reset', () => hub.reset())
   Object.assign(app.changeStreams, { [resource.name]: repository })
   app.addHook('onClose', () => repository.close())
@@ -65,6 +67,15 @@ async function changeStream (app: FastifyInstance, options: ChangeStreamOptions)
   const { prefix = '' } = settings
   app.register(async scope => resourceRoutes(scope, repository, settings), { prefix })
   app.register(async scope => await serveStream(scope, hub, settings), { prefix })
+}
+
+const budgets = new WeakMap<FastifyInstance['server'], ReadBudget>()
+
+/** What the reads of a resource are done with, together with those of the app's other resources. */
+function readBudget (app: FastifyInstance, settings: ReadOptions): ReadBudget {
+  const budget = new ReadBudget(settings, budgets.get(app.server))
+  budgets.set(app.server, budget)
+  return budget
 }
 
 async function serveStream (scope: FastifyInstance, hub: Hub, settings: ReadOptions): Promise<void> {

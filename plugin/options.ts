@@ -1,7 +1,9 @@
 import { inspect } from 'node:util'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler'
+import { defaultPage } from '../repository/list.ts'
 import { memory } from '../repository/memory.ts'
+import { listLimits } from '../repository/read-budget.ts'
 import { Resource } from '../repository/resource.ts'
 import type { OpenStore } from '../repository/store.ts'
 
@@ -25,6 +27,8 @@ const Settings = Type.Object({
   maxPage: bytes('The most that a page of a list or of the feed holds; one record may be larger'),
   maxRecord: bytes('The largest record, as JSON'),
   maxBatch: Type.Optional(Type.Integer({ minimum: 1, description: 'The most records in one POST' })),
+  maxLists: Type.Optional(Type.Integer({ minimum: 1, description: 'The most lists that look for their records at once, in the whole app' })),
+  listWait: milliseconds('The longest that a list waits for others to end'),
   heartbeat: milliseconds('Time between two signs of life on a stream'),
   maxMessage: bytes('The largest message that a client of the stream may send'),
   tailSize: bytes('How much of the newest changes is kept in memory, once for all subscribers'),
@@ -47,9 +51,10 @@ const ResourceSettings = Type.Object({
 
 const defaults = {
   updatesPath: '/updates',
-  maxPage: 1_048_576,
   maxRecord: 1_048_576,
   maxBatch: 1000,
+  maxPage: defaultPage,
+  ...listLimits,
   heartbeat: 15_000,
   maxMessage: 16_384,
   tailSize: 65_536,

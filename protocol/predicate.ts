@@ -67,22 +67,25 @@ export function compareScalars (a: Scalar, b: Scalar): number {
   return Number(a) - Number(b) || 0
 }
 
-/** Orders strings by code point, as UTF-8 bytes do; `<` orders by UTF-16 unit, which differs from U+E000 on. */
+/** Orders strings by code point, as UTF-8 bytes do, half a surrogate pair by its own; `<` orders by UTF-16 unit, which differs from U+E000 on. */
 export function compareCodePoints (a: string, b: string): number {
   const length = Math.min(a.length, b.length)
   for (let index = 0; index < length; index++) {
     const x = a.charCodeAt(index)
     const y = b.charCodeAt(index)
-    if (x !== y) return rank(x) - rank(y)
+    if (x !== y) return x < 0xd800 && y < 0xd800 ? x - y : comparePointsAt(a, b, index)
   }
   return a.length - b.length
 }
 
-/** Moves the surrogates, which stand for the highest code points, behind the other units. */
-function rank (unit: number): number {
-  if (unit < 0xd800) return unit
-  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800
+/** Compares where `a` and `b` first differ, which may be the second half of a pair. */
+function comparePointsAt (a: string, b: string, index: number): number {
+  const start = index > 0 && isHigh(a.charCodeAt(index - 1)) && (isLow(a.charCodeAt(index)) || isLow(b.charCodeAt(index))) ? index - 1 : index
+  return (a.codePointAt(start) ?? 0) - (b.codePointAt(start) ?? 0)
 }
+
+const isHigh = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00
+const isLow = (unit: number): boolean => unit >= 0xdc00 && unit < 0xe000
 
 const typeRank = (value: unknown): number => value === null || value === undefined ? 0 : typeof value === 'string' ? 2 : 1
 

@@ -1,23 +1,27 @@
 import { ChangeStreamError } from './errors.ts'
 import { compareCodePoints, compareSortKeys, valueAt } from './predicate.ts'
 import type { Properties, Scalar } from './properties.ts'
-import type { Json } from './change.ts'
 
 export interface SortKey { readonly path: readonly string[], readonly descending: boolean }
 
-/** What a list is sorted by; ties are in order of `id` (contract §2). */
+/** What a list is sorted by, at most `sortLimits.keys`; ties are in order of `id`. */
 export type Sort = readonly SortKey[]
 
-/** Where a record stands in a sorted list: its value for each key, then its `id`. */
+/** Where a record stands in a sorted list: its value for each key, of a string what is compared of it, then its `id`. */
 export interface SortPlace { readonly keys: readonly Scalar[], readonly id: string }
+
+/** The most keys of a sort, and how many code points of a string are compared. So a place is small, whatever records hold. */
+export const sortLimits = { keys: 4, codePoints: 256 } as const
 
 /**
  * Reads `lastName,-age`.
- * @throws {ChangeStreamError} `invalid-query`, naming a property that is unknown, doubled, or has no order
+ * @throws {ChangeStreamError} `invalid-query`, naming a property that is unknown, doubled, or has no order, or more than four
  */
 export function parseSort (text: string, properties: Properties): Sort {
   const seen = new Set<string>()
-  return text.split(',').map(part => {
+  const parts = text.split(',')
+  if (parts.length > sortLimits.keys) throw new ChangeStreamError('invalid-query', `sort: at most ${sortLimits.keys} properties, not ${parts.length}`)
+  return parts.map(part => {
     const descending = part.startsWith('-')
     const name = part.slice(descending ? 1 : 0).trim()
     const path = name.split('.')
@@ -29,18 +33,33 @@ export function parseSort (text: string, properties: Properties): Sort {
   })
 }
 
-export function placeOf (record: Json, sort: Sort): SortPlace {
-  return { keys: sort.map(key => sortable(valueAt(record, key.path))), id: record.id }
+const noKeys: readonly Scalar[] = []
+
+/** The values that `record` is sorted by. */
+export function sortKeysOf (record: unknown, sort: Sort): readonly Scalar[] {
+  return sort.length === 0 ? noKeys : sort.map(key => sortable(valueAt(record, key.path)))
 }
 
 export function comparePlaces (a: SortPlace, b: SortPlace, sort: Sort): number {
-  for (const [index, key] of sort.entries()) {
+  for (let index = 0; index < sort.length; index++) {
     const order = compareSortKeys(a.keys[index] ?? null, b.keys[index] ?? null)
-    if (order !== 0) return key.descending ? -order : order
+    if (order !== 0) return sort[index]?.descending ? -order : order
   }
   return compareCodePoints(a.id, b.id)
 }
 
 function sortable (value: unknown): Scalar {
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : null
+  if (typeof value === 'string') return compared(value)
+  return typeof value === 'number' || typeof value === 'boolean' ? value : null
+}
+
+/** What is compared of a string: a copy, since a slice would keep the whole. */
+function compared (text: string): string {
+  if (text.length <= sortLimits.codePoints) return text
+  const points: number[] = []
+  for (const character of text) {
+    points.push(character.codePointAt(0) ?? 0)
+    if (points.length === sortLimits.codePoints) break
+  }
+  return String.fromCodePoint(...points)
 }

@@ -5,8 +5,11 @@ import { ChangeStreamError } from '../protocol/errors.ts'
 import type { LogPage, Snapshot, Stored } from '../protocol/log.ts'
 import { compile } from '../protocol/predicate.ts'
 import type { Where } from '../protocol/where.ts'
-import { pageOf } from './list.ts'
+import { readPage } from './list.ts'
 import { MemoryLog } from './memory/log.ts'
+import { type Kept, Search, nextPiece } from './memory/reads.ts'
+import { Records, Walk } from './memory/records.ts'
+import { ReadBudget } from './read-budget.ts'
 import type { Retention } from './retention.ts'
 import type { ListQuery, Listing, Mutation, OpenStore, Outcome, Store, StoreEvents } from './store.ts'
 
@@ -19,23 +22,21 @@ const defaultRetention: Retention = { count: 10_000, age: 0, bytes: 33_554_432 }
 
 /** Keeps records and log in this process: nothing survives it. */
 export function memory (options: MemoryOptions = {}): OpenStore {
-  return async () => new MemoryStore({ ...defaultRetention, ...options.retention })
+  return async (_, budget = new ReadBudget()) => new MemoryStore({ ...defaultRetention, ...options.retention }, budget)
 }
-
-interface Kept extends Stored { readonly record: Json }
-
-const snapshotPiece = 1000
 
 class MemoryStore implements Store {
   readonly epoch = randomBytes(9).toString('base64url')
   readonly #log: MemoryLog
-  readonly #records = new Map<string, Kept>()
+  readonly #budget: ReadBudget
+  readonly #records = new Records<Kept>()
   #position = 0
   #events: StoreEvents | undefined
   #closed = false
 
-  constructor (retention: Retention) {
+  constructor (retention: Retention, budget: ReadBudget) {
     this.#log = new MemoryLog(retention)
+    this.#budget = budget
   }
 
   get position (): number {
@@ -59,9 +60,12 @@ class MemoryStore implements Store {
     return this.#records.get(id) ?? null
   }
 
-  async list (query: ListQuery): Promise<Listing> {
+  async list (query: ListQuery, signal?: AbortSignal): Promise<Listing> {
     this.#assertOpen()
-    return { ...pageOf(this.#records.values(), kept => kept.record, query), position: this.#position }
+    return await readPage(query, () => {
+      this.#assertOpen()
+      return new Search(this.#records, query, this.#position)
+    }, this.#budget, signal)
   }
 
   async write (mutations: readonly Mutation[]): Promise<Outcome[]> {
@@ -97,18 +101,12 @@ class MemoryStore implements Store {
   }
 
   snapshot (where: Where | null): Snapshot {
-    const matches = compile(where)
-    const records = [...this.#records.values()] // a record is never changed in place
-    let start = 0
+    const matches = where && compile(where)
+    const walk = new Walk(this.#records.share()) // a record is never changed in place
     return {
       position: this.#position,
-      next: async () => {
-        if (start >= records.length) return null
-        const piece = records.slice(start, start + snapshotPiece)
-        start += snapshotPiece
-        return piece.filter(kept => matches(kept.record))
-      },
-      close: () => { records.length = 0 }
+      next: async () => walk.done ? null : nextPiece(walk, matches),
+      close: () => walk.end()
     }
   }
 

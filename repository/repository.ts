@@ -5,6 +5,7 @@ import type { Change, LogEntry } from '../protocol/change.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import type { Log, Stored } from '../protocol/log.ts'
 import { nestingFlaw } from '../protocol/json.ts'
+import type { SortPlace } from '../protocol/sort.ts'
 import { type Conditions, assertConditions, checkConditions } from './conditions.ts'
 import { newId } from './id.ts'
 import { mergePatch } from './merge-patch.ts'
@@ -59,6 +60,8 @@ export interface Page<S extends TSchema = TSchema> {
   readonly items: readonly Versioned<S>[]
   /** Whether records follow the last one. */
   readonly more: boolean
+  /** Where they do, what to ask for the next page with, as `after`. */
+  readonly next: SortPlace | null
   /** The position in the log that the records are of, as a cursor. */
   readonly cursor: string
 }
@@ -160,9 +163,13 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     return stored && new Versioned(stored)
   }
 
-  async list (query: ListQuery): Promise<Page<S>> {
-    const { records, more, position } = await this.#store.list(query)
-    return { items: records.map(record => new Versioned<S>(record)), more, cursor: this.#cursor(position) }
+  /**
+   * One page of the records.
+   * @param signal stops the search where nobody waits for it any more
+   */
+  async list (query: ListQuery, signal?: AbortSignal): Promise<Page<S>> {
+    const { records, next, position } = await this.#store.list(query, signal)
+    return { items: records.map(record => new Versioned<S>(record)), more: next !== null, next, cursor: this.#cursor(position) }
   }
 
   /** Finishes the writes under way, then closes the store. What is asked of it afterwards is refused as `unavailable`. */

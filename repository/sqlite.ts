@@ -5,6 +5,7 @@ import { type Connection, type DriverName, type Open, findDriver, isFault } from
 import { prepareLayout, tablesOf, type Tables } from './sqlite/layout.ts'
 import { DatabaseFile } from './sqlite/file.ts'
 import { SqliteStore } from './sqlite/store.ts'
+import { ReadBudget } from './read-budget.ts'
 import type { Retention } from './retention.ts'
 import type { OpenStore } from './store.ts'
 
@@ -46,10 +47,10 @@ export function sqlite (options: SqliteOptions): OpenStore {
     throw new TypeError(`sqlite: file must be the path of a database file, not ${JSON.stringify(file)}${file === ':memory:' ? '; memory() keeps nothing on disk' : ''}`)
   }
   const settings = { ...defaults, ...options, retention: { ...defaults.retention, ...options.retention } }
-  return async ({ name }) => {
+  return async ({ name }, budget = new ReadBudget()) => {
     const tables = tablesOf(name)
     const connection = await opened(await findDriver(driver), file, tables, settings)
-    return new SqliteStore(new Database(connection, tables), new DatabaseFile(file), settings)
+    return new SqliteStore(new Database(connection, tables), new DatabaseFile(file), settings, budget)
   }
 }
 

@@ -2,6 +2,7 @@ import type { LogEntry } from '../protocol/change.ts'
 import type { Log, Stored } from '../protocol/log.ts'
 import type { Sort, SortPlace } from '../protocol/sort.ts'
 import type { Where } from '../protocol/where.ts'
+import type { ReadBudget } from './read-budget.ts'
 import type { Resource } from './resource.ts'
 
 /** One record's part of a write. */
@@ -28,13 +29,20 @@ export interface ListQuery {
   readonly where: Where | null
   readonly sort: Sort
   readonly limit: number
-  /** The last record of the page before. */
+  /** The `next` of the page before. */
   readonly after: SortPlace | null
+  /** What is given of each record besides `id`; the whole of it by default. */
+  readonly fields?: readonly string[] | null
+  /** The most JSON in the page, bytes, though always one record; 1 MiB by default. */
+  readonly bytes?: number
 }
 
+/** A page of a list: as many records as fit into `limit` and `bytes`. */
 export interface Listing {
+  /** With `fields` their `json` holds those alone. */
   readonly records: readonly Stored[]
-  readonly more: boolean
+  /** The place of the last of them, where more follow. */
+  readonly next: SortPlace | null
   /** The records are those of this position. */
   readonly position: number
 }
@@ -57,11 +65,15 @@ export interface Store extends Log {
   /** Whom to tell; called once, before anything is written. */
   listen (events: StoreEvents): void
   get (id: string): Promise<Stored | null>
-  list (query: ListQuery): Promise<Listing>
+  /** @param signal aborted where nobody waits for the list any more; it rejects with the reason then */
+  list (query: ListQuery, signal?: AbortSignal): Promise<Listing>
   /** All of `mutations` in one transaction, or none; resolves when they are durable, after `committed` told them. */
   write (mutations: readonly Mutation[]): Promise<Outcome[]>
   close (): Promise<void>
 }
 
-/** Opens a resource's store: what `memory()` and `sqlite()` return. */
-export type OpenStore = (resource: Resource) => Promise<Store>
+/**
+ * Opens a resource's store: what `memory()` and `sqlite()` return.
+ * @param budget what its lists are read with, one for all stores of an app; one of its own by default
+ */
+export type OpenStore = (resource: Resource, budget?: ReadBudget) => Promise<Store>

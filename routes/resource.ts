@@ -8,6 +8,7 @@ import { etag, isKnown, readConditions } from './etag.ts'
 import { listJson, readListRequest } from './list.ts'
 import { problemHandler } from './problem.ts'
 import { routeSchemas } from './schemas.ts'
+import { turnToAnswer, untilGone } from './turn.ts'
 import { closeAfter, isUpgrade } from './upgrade.ts'
 
 export interface ResourceRoutesOptions {
@@ -15,6 +16,8 @@ export interface ResourceRoutesOptions {
   readonly path: string
   /** The most records that one POST may bring. */
   readonly maxBatch: number
+  /** The most JSON in a page of a list, bytes. */
+  readonly maxPage: number
 }
 
 interface ItemRoute { Params: { id: string } }
@@ -22,7 +25,7 @@ interface ItemRoute { Params: { id: string } }
 const json = 'application/json; charset=utf-8'
 
 /** REST for a resource (contract §2). Bodies are checked by the repository, so that the same holds in process. */
-export function resourceRoutes (app: FastifyInstance, repository: Repository, { path, maxBatch }: ResourceRoutesOptions): void {
+export function resourceRoutes (app: FastifyInstance, repository: Repository, { path, maxBatch, maxPage }: ResourceRoutesOptions): void {
   const { resource } = repository
   const item = `${path}/:id`
   const schemas = routeSchemas(resource)
@@ -36,15 +39,19 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
     done(new ChangeStreamError('upgrade-refused', `${request.url} does not upgrade; the stream of changes does`))
   })
 
-  app.get(path, { schema: schemas.list }, async (request, reply) => {
-    const { query, fields, next } = readListRequest(request.url, resource.properties)
-    const { items, more, cursor } = await repository.list(query)
-    const last = items.at(-1)
-    if (more && last) reply.header('Link', `<${next(last)}>; rel="next"`)
-    return reply.header('Change-Cursor', cursor).header('Content-Type', json).send(listJson(items, fields))
+  app.get(path, { schema: schemas.list, onRequest: turnToAnswer }, async (request, reply) => {
+    const { query, addressOf } = readListRequest(request.url, resource.properties, maxPage)
+    const gone = untilGone(reply)
+    const page = await repository.list(query, gone).catch((error: unknown) => {
+      if (!gone.aborted) throw error
+    })
+    if (!page) return reply.hijack() // nobody is there to be told
+    const { items, next, cursor } = page
+    if (next) reply.header('Link', `<${addressOf(next)}>; rel="next"`)
+    return reply.header('Change-Cursor', cursor).header('Content-Type', json).send(listJson(items))
   })
 
-  app.get<ItemRoute>(item, { schema: schemas.get }, async (request, reply) => {
+  app.get<ItemRoute>(item, { schema: schemas.get, onRequest: turnToAnswer }, async (request, reply) => {
     const found = await repository.get(request.params.id)
     if (!found) throw new ChangeStreamError('not-found', `there is no ${resource.noun} ${request.params.id}`)
     if (isKnown(found.version, request.headers['if-none-match'])) return reply.code(304).header('ETag', etag(found.version)).send()
@@ -85,7 +92,7 @@ function sendSaved (reply: FastifyReply, saved: Saved): FastifyReply {
 
 function sendBatch (reply: FastifyReply, saved: readonly Saved[]): FastifyReply {
   const cursor = saved.at(-1)?.cursor
-  return reply.code(201).header('Change-Cursor', cursor).header('Content-Type', json).send(listJson(saved, null))
+  return reply.code(201).header('Change-Cursor', cursor).header('Content-Type', json).send(listJson(saved))
 }
 
 function batch (bodies: readonly unknown[], maxBatch: number): Identified[] {

@@ -32,10 +32,10 @@ export interface HubSettings extends GateSettings, HistorySettings {
 /** Runs long reads of the log and of records in turn, a bit at a time. */
 export interface Reads {
   /** Calls `work` when its turn comes, and gives what it returns. */
-  run<T> (lane: 'stream', work: () => T | Promise<T>): Promise<T>
+  run<T> (lane: 'stream', work: () => T): Promise<Awaited<T>>
 }
 
-const atOnce: Reads = { run: async (_, work) => await work() }
+const atOnce: Reads = { run: async <T>(_: string, work: () => T): Promise<Awaited<T>> => await work() }
 
 /** Changes that wait to be matched are kept up to this, bytes; beyond, they are read from the log again. */
 const matchingLimit = 4_194_304

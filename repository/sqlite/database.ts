@@ -150,7 +150,16 @@ export class Database {
   /** What a query for `id`, `record` and `version` finds. */
   records (sql: string, ...values: Value[]): Stored[] {
     const rows = this.statement(sql).all(...values) as RecordRow[]
-    return rows.map(({ id, record, version }) => ({ id, version: this.#epochs.cursor(version), json: oneLine(record) }))
+    return rows.map(row => this.#stored(row))
+  }
+
+  /** The same one by one, as they are read: what is not asked for is not in memory. */
+  * eachRecord (sql: string, values: readonly Value[]): Generator<Stored, void> {
+    for (const row of this.statement(sql).iterate(...values)) yield this.#stored(row as RecordRow)
+  }
+
+  #stored ({ id, record, version }: RecordRow): Stored {
+    return { id, version: this.#epochs.cursor(version), json: oneLine(record) }
   }
 
   /** Creates, replaces or deletes a record; the triggers write the log. */

@@ -7,6 +7,8 @@ export interface Statement {
   run (...values: Value[]): unknown
   get (...values: Value[]): unknown
   all (...values: Value[]): unknown[]
+  /** The rows one by one, as they are read. The statement must not be run again before it has come to its end, or been left. */
+  iterate (...values: Value[]): Iterable<unknown>
 }
 
 /** What both drivers have in common, and all that the store needs of one. Every call is synchronous. */

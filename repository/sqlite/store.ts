@@ -5,13 +5,15 @@ import { ChangeStreamError } from '../../protocol/errors.ts'
 import type { LogPage, Snapshot, Stored } from '../../protocol/log.ts'
 import { compile } from '../../protocol/predicate.ts'
 import type { Where } from '../../protocol/where.ts'
+import type { ReadBudget } from '../read-budget.ts'
 import type { Retention } from '../retention.ts'
 import type { ListQuery, Listing, Mutation, Outcome, Store, StoreEvents } from '../store.ts'
 import type { Database } from './database.ts'
 import { isFault, storeError } from './driver.ts'
 import type { DatabaseFile } from './file.ts'
-import { list } from './list.ts'
+import { type ListHost, list } from './list.ts'
 import { Scan, scanSchema } from './scan.ts'
+import { nextPiece } from './snapshot.ts'
 import { Trimmer } from './trimmer.ts'
 import { Writer } from './writer.ts'
 
@@ -33,6 +35,7 @@ export class SqliteStore implements Store {
   readonly #file: DatabaseFile
   readonly #writer: Writer
   readonly #trimmer: Trimmer
+  readonly #lists: ListHost
   readonly #timers: NodeJS.Timeout[] = []
   #events: StoreEvents | undefined
   #epoch: string
@@ -45,11 +48,17 @@ export class SqliteStore implements Store {
   /** The file was not where it was when last looked for. */
   #isGone = false
 
-  constructor (database: Database, file: DatabaseFile, settings: SqliteSettings) {
+  constructor (database: Database, file: DatabaseFile, settings: SqliteSettings, budget: ReadBudget) {
     this.#database = database
     this.#file = file
     this.#settings = settings
     this.#trimmer = new Trimmer(database, settings.retention)
+    this.#lists = {
+      database,
+      budget,
+      head: () => this.#read(() => database.bounds().head),
+      guard: read => this.#guard(read)
+    }
     database.exec(scanSchema)
     this.#dataVersion = database.dataVersion()
     const { epoch, head } = database.bounds()
@@ -102,10 +111,10 @@ export class SqliteStore implements Store {
     })
   }
 
-  async list (query: ListQuery): Promise<Listing> {
+  async list (query: ListQuery, signal?: AbortSignal): Promise<Listing> {
     this.#assertOpen()
     try {
-      return await list(this.#database, query, () => this.#read(() => this.#database.bounds().head))
+      return await list(this.#lists, query, signal)
     } catch (error) {
       throw storeError(error, 'listing')
     }
@@ -126,11 +135,11 @@ export class SqliteStore implements Store {
   }
 
   snapshot (where: Where | null): Snapshot {
-    const matches = compile(where)
     const scan = new Scan(this.#database, { position: this.#position, where })
+    const matches = where && compile(where)
     return {
       position: scan.position,
-      next: async () => this.#guard(() => scan.next()?.filter(stored => matches(JSON.parse(stored.json))) ?? null),
+      next: async () => scan.done ? null : this.#guard(() => nextPiece(scan, matches)),
       close: () => { if (this.#state === 'open') scan.close() }
     }
   }

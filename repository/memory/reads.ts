@@ -1,0 +1,68 @@
+import type { Json } from '../../protocol/change.ts'
+import type { Stored } from '../../protocol/log.ts'
+import type { Predicate } from '../../protocol/predicate.ts'
+import type { Candidates, PageBuilder } from '../list.ts'
+import { pieceSize } from '../snapshot.ts'
+import type { ListQuery } from '../store.ts'
+import { type Records, Walk } from './records.ts'
+
+/** A record with its text. */
+export interface Kept extends Stored { readonly record: Json }
+
+const windowTime = 5 // milliseconds
+const checkedRecords = 64 // between two looks at the clock
+
+/** The records that a list looks through. They are shared from the end of the first window on, if that is not the last. */
+export class Search implements Candidates {
+  readonly position: number
+  readonly #records: Records<Kept>
+  readonly #walk: Walk<Kept>
+  readonly #byId: boolean
+  #windows = 0
+
+  constructor (records: Records<Kept>, { sort, after }: ListQuery, position: number) {
+    this.position = position
+    this.#records = records
+    this.#byId = sort.length === 0
+    this.#walk = new Walk(records.chunks, this.#byId ? after?.id : undefined)
+  }
+
+  get done (): boolean {
+    return this.#walk.done
+  }
+
+  next (page: PageBuilder): void {
+    for (const kept of window(this.#walk)) {
+      page.offer(kept, kept.record)
+      if (this.#byId && page.end !== null) return
+    }
+    if (this.#windows++ === 0 && !this.done) this.#records.share()
+  }
+
+  close (): void {
+    this.#walk.end()
+  }
+}
+
+/** As many records as a few milliseconds are enough for. */
+function * window (walk: Walk<Kept>): Generator<Kept, void> {
+  const deadline = performance.now() + windowTime
+  for (let count = 1; count % checkedRecords !== 0 || performance.now() < deadline; count++) {
+    const kept = walk.next()
+    if (kept === null) return
+    yield kept
+  }
+}
+
+/** The records of the next window that match, as far as they fit into a piece of a snapshot. */
+export function nextPiece (walk: Walk<Kept>, matches: Predicate | null): Kept[] {
+  const piece: Kept[] = []
+  let size = 0
+  for (const kept of window(walk)) {
+    if (matches?.(kept.record) === false) continue
+    piece.push(kept)
+    size += Buffer.byteLength(kept.json)
+    if (size >= pieceSize) break
+  }
+  return piece
+}
