@@ -84,7 +84,7 @@ async function waitForChange (filterClass: FilterClass, position: number, time: 
     }
     const end = (): false => {
       clearTimeout(timer)
-      for (const signal of signals) signal.removeEventListener('abort', leave)
+      for (const signal of signals) leavers.get(signal)?.delete(leave)
       resolve()
       return false // it is no longer a member
     }
@@ -98,7 +98,19 @@ async function waitForChange (filterClass: FilterClass, position: number, time: 
       }
     }
     const timer = setTimeout(leave, time)
-    for (const signal of signals) signal.addEventListener('abort', leave)
+    for (const signal of signals) leaversOf(signal).add(leave)
     filterClass.add(member)
   })
+}
+
+/** Who leaves when a signal says so. All that wait share one listener: a signal warns of many, and finds one among them by looking through all. */
+const leavers = new WeakMap<AbortSignal, Set<() => void>>()
+
+function leaversOf (signal: AbortSignal): Set<() => void> {
+  const known = leavers.get(signal)
+  if (known) return known
+  const waiting = new Set<() => void>()
+  leavers.set(signal, waiting)
+  signal.addEventListener('abort', () => { for (const leave of waiting) leave() }, { once: true })
+  return waiting
 }
