@@ -4,6 +4,7 @@ import { type SortPlace, parseSort } from '../protocol/sort.ts'
 import { parseWhere } from '../protocol/where.ts'
 import type { Versioned } from '../repository/repository.ts'
 import type { ListQuery } from '../repository/store.ts'
+import { ownPath } from './own-path.ts'
 import { readPlace, writePlace } from './place.ts'
 import { readCount, readJson, readQuery } from './query.ts'
 
@@ -33,7 +34,7 @@ export function readListRequest (url: string, properties: Properties, maxPage: n
       fields: parseFields(query.fields, properties),
       bytes: maxPage
     },
-    addressOf: next => `${url.split('?', 1)[0]}?${new URLSearchParams({ ...query, after: writePlace(next, sort) })}`
+    addressOf: next => `${ownPath(url)}?${new URLSearchParams({ ...query, after: writePlace(next, sort) })}`
   }
 }
 

@@ -6,6 +6,7 @@ import { invalidBody } from '../repository/resource.ts'
 import { assertWhole, takeJson } from './body.ts'
 import { etag, isKnown, readConditions } from './etag.ts'
 import { listJson, readListRequest } from './list.ts'
+import { ownPath } from './own-path.ts'
 import { problemHandler } from './problem.ts'
 import { routeSchemas } from './schemas.ts'
 import { turnToAnswer, untilGone } from './turn.ts'
@@ -108,6 +109,6 @@ function bodyWithoutId (body: unknown, at = ''): Identified {
 
 /** The address of a record in the collection that `url` names. */
 function locationOf (url: string, id: string): string {
-  const [path = ''] = url.split('?', 1)
+  const path = ownPath(url)
   return `${path.endsWith('/') ? path.slice(0, -1) : path}/${id}`
 }
