@@ -4,6 +4,7 @@ import { type Filter, everything, parseKinds, refine } from '../protocol/filter.
 import { subprotocol } from '../protocol/messages.ts'
 import type { Properties } from '../protocol/properties.ts'
 import type { Since } from '../stream/history.ts'
+import { preferred } from './accept.ts'
 import { readCount, readJson, readQuery } from './query.ts'
 
 /** The ways to read the stream (contract §3). */
@@ -29,19 +30,20 @@ interface Asked {
 
 const parameters = ['filter', 'where', 'fields', 'since', 'snapshot'] as const
 const feedParameters = [...parameters, 'limit', 'wait'] as const
-const longestWait = 60 // seconds
+/** The longest that a feed may wait, milliseconds. */
+export const longestWait = 60_000
 
 /** @throws {ChangeStreamError} naming what can't be had */
 export function readStreamRequest ({ url, isUpgrade, headers }: Asked, properties: Properties): StreamRequest {
-  const reader = isUpgrade ? socketReader(headers['sec-websocket-protocol']) : responseReader(headers.accept ?? '*/*')
+  const reader = isUpgrade ? socketReader(headers['sec-websocket-protocol']) : responseReader(headers.accept)
   const query = readQuery(url, reader === 'feed' ? feedParameters : parameters)
   if (reader === 'text') refuse(query, ['snapshot', 'fields'], `the text reader; ask for the subprotocol ${subprotocol}`)
   if (reader === 'feed') refuse(query, ['snapshot'], 'the feed; a list gives the records and the cursor to go on from')
+  const since = readSince(query.since ?? 'now', 'since')
   const lastEventId = reader === 'sse' ? [headers['last-event-id']].flat()[0] : undefined
-  const since = readSince(lastEventId || query.since || 'now', lastEventId ? 'Last-Event-ID' : 'since')
   return {
     reader,
-    since,
+    since: lastEventId ? readSince(lastEventId, 'Last-Event-ID') : since, // an empty one is none: who has no id yet sends none (HTML, 9.2.3)
     snapshot: readFlag('snapshot', query.snapshot),
     filter: refine(everything, {
       ...(query.filter !== undefined && { filter: parseKinds(query.filter) }),
@@ -49,7 +51,7 @@ export function readStreamRequest ({ url, isUpgrade, headers }: Asked, propertie
       ...(query.fields !== undefined && { fields: query.fields })
     }, properties),
     limit: readCount('limit', query.limit, { least: 1, most: 10_000, otherwise: 1000 }),
-    wait: readCount('wait', query.wait, { least: 0, most: longestWait, otherwise: 0 }) * 1000
+    wait: readCount('wait', query.wait, { least: 0, most: longestWait / 1000, otherwise: 0 }) * 1000
   }
 }
 
@@ -59,10 +61,10 @@ function socketReader (offered: string | undefined): 'text' | 'json' {
   throw new ChangeStreamError('invalid-header', `Sec-WebSocket-Protocol must be ${subprotocol}, or left out for text; not ${offered}`)
 }
 
-function responseReader (accept: string): 'sse' | 'feed' {
-  if (accept.includes('text/event-stream')) return 'sse'
-  if (/(application\/json|application\/\*|\*\/\*)/.test(accept)) return 'feed'
-  throw new ChangeStreamError('not-acceptable', `there is text/event-stream, application/json, and WebSocket; not ${accept}`)
+function responseReader (accept: string | undefined): 'sse' | 'feed' {
+  const kind = preferred(accept)
+  if (kind === null) throw new ChangeStreamError('not-acceptable', `there is text/event-stream, application/json, and WebSocket; not ${accept}`)
+  return kind === 'events' ? 'sse' : 'feed'
 }
 
 function refuse<K extends string> (query: Partial<Record<K, string>>, names: readonly K[], where: string): void {
