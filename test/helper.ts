@@ -19,9 +19,14 @@ export const stores: Readonly<Record<string, (t: Test, retention?: Partial<Reten
   sqlite: (t, retention) => sqlite(sqliteOptions(t, retention && { retention }))
 }
 
-/** A database file of the test's own, looked after often, so that nothing in a test waits long. */
+/** A test's folder, and how many files it has got. */
+const folders = new WeakMap<Test, { readonly path: string, files: number }>()
+
+/** A new database file of the test's own, looked after often, so that nothing in a test waits long. */
 export function sqliteOptions (t: Test, more: Partial<SqliteOptions> = {}): SqliteOptions {
-  return { file: `${t.testdir()}/test.db`, pollInterval: 5, trimInterval: 10, ...driver(), ...more }
+  const folder = folders.get(t) ?? { path: t.testdir(), files: 0 }
+  folders.set(t, folder)
+  return { file: `${folder.path}/test${folder.files++ || ''}.db`, pollInterval: 5, trimInterval: 10, ...driver(), ...more }
 }
 
 /** The driver to test, where the environment says so. */
