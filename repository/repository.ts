@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { TSchema } from '@sinclair/typebox'
 import type { Change, LogEntry } from '../protocol/change.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
+import { clip } from '../protocol/json.ts'
 import type { Log, Stored } from '../protocol/log.ts'
 import { nestingFlaw } from '../protocol/json.ts'
 import type { SortPlace } from '../protocol/sort.ts'
@@ -224,7 +225,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   }
 
   #required (id: string, current: Stored | null, conditions: Conditions): Stored {
-    if (current === null) throw new ChangeStreamError('not-found', `there is no ${this.resource.noun} ${id}`)
+    if (current === null) throw new ChangeStreamError('not-found', `there is no ${this.resource.noun} ${clip(id)}`)
     assertConditions(current, conditions)
     return current
   }
@@ -296,7 +297,7 @@ function checkNesting (patch: unknown): void {
 function withoutId (id: string, body: unknown): unknown {
   if (!isObject(body) || !Object.hasOwn(body, 'id')) return body
   const { id: own, ...rest } = body
-  if (typeof own !== 'string' || own.toLowerCase() !== id.toLowerCase()) throw invalidBody([{ path: '/id', message: `must be ${id}, as in the address` }])
+  if (typeof own !== 'string' || own.toLowerCase() !== id.toLowerCase()) throw invalidBody([{ path: '/id', message: `must be ${clip(id)}, as in the address` }])
   return rest
 }
 

@@ -1,6 +1,7 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import { kinds, refine } from '../protocol/filter.ts'
+import { maxDepth, parseJson, show } from '../protocol/json.ts'
 import { ClientMessage } from '../protocol/messages.ts'
 import type { Properties } from '../protocol/properties.ts'
 import type { Subscription } from '../stream/subscription.ts'
@@ -30,13 +31,13 @@ export function obeyJson (subscription: Subscription, text: string, properties: 
 function readMessage (text: string): ClientMessage {
   let message: unknown
   try {
-    message = JSON.parse(text)
+    message = parseJson(text)
   } catch {
-    throw new ChangeStreamError('invalid-message', 'a message must be JSON, such as {"type":"stop"}')
+    throw new ChangeStreamError('invalid-message', `a message must be JSON, such as {"type":"stop"}, of at most ${maxDepth} levels`)
   }
   if (clientMessage.Check(message)) return message
   const type = typeof message === 'object' && message !== null && 'type' in message ? message.type : undefined
-  if (type !== 'filter' && type !== 'stop') throw new ChangeStreamError('invalid-message', `type must be filter or stop, not ${JSON.stringify(type) ?? 'left out'}`)
+  if (type !== 'filter' && type !== 'stop') throw new ChangeStreamError('invalid-message', `type must be filter or stop, not ${type === undefined ? 'left out' : show(type)}`)
   const known = type === 'filter' ? 'filter (all, saves, deletes), where and fields (a list of properties)' : 'nothing else'
   throw new ChangeStreamError('invalid-message', `a ${type} message has ${known}`)
 }

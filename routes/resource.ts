@@ -1,15 +1,18 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { Identified } from '../protocol/change.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
+import { clip } from '../protocol/json.ts'
+import { assertConditions } from '../repository/conditions.ts'
 import type { Repository, Saved, Versioned } from '../repository/repository.ts'
 import { invalidBody } from '../repository/resource.ts'
-import { assertWhole, takeJson } from './body.ts'
+import { takeJson } from './body.ts'
 import { etag, isKnown, readConditions } from './etag.ts'
 import { listJson, readListRequest } from './list.ts'
 import { ownPath } from './own-path.ts'
+import { waitForTurn } from './pipelining.ts'
 import { problemHandler } from './problem.ts'
 import { routeSchemas } from './schemas.ts'
-import { turnToAnswer, untilGone } from './turn.ts'
+import { untilGone } from './until-gone.ts'
 import { closeAfter, isUpgrade } from './upgrade.ts'
 
 export interface ResourceRoutesOptions {
@@ -24,6 +27,7 @@ export interface ResourceRoutesOptions {
 interface ItemRoute { Params: { id: string } }
 
 const json = 'application/json; charset=utf-8'
+const hidden: FastifySchema & { hide: boolean } = { hide: true } // of @fastify/swagger
 
 /** REST for a resource (contract §2). Bodies are checked by the repository, so that the same holds in process. */
 export function resourceRoutes (app: FastifyInstance, repository: Repository, { path, maxBatch, maxPage }: ResourceRoutesOptions): void {
@@ -34,13 +38,14 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => JSON.stringify)
   app.setErrorHandler(problemHandler)
+  app.addHook('onRequest', waitForTurn)
   app.addHook('onRequest', (request, reply, done) => {
     if (!isUpgrade(request.raw)) return done()
     closeAfter(reply)
     done(new ChangeStreamError('upgrade-refused', `${request.url} does not upgrade; the stream of changes does`))
   })
 
-  app.get(path, { schema: schemas.list, onRequest: turnToAnswer }, async (request, reply) => {
+  app.get(path, { schema: schemas.list }, async (request, reply) => {
     const { query, addressOf } = readListRequest(request.url, resource.properties, maxPage)
     const gone = untilGone(reply)
     const page = await repository.list(query, gone).catch((error: unknown) => {
@@ -52,15 +57,19 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
     return reply.header('Change-Cursor', cursor).header('Content-Type', json).send(listJson(items))
   })
 
-  app.get<ItemRoute>(item, { schema: schemas.get, onRequest: turnToAnswer }, async (request, reply) => {
+  const get = async (request: FastifyRequest<ItemRoute>, reply: FastifyReply): Promise<FastifyReply> => {
+    const conditions = readConditions(request.headers)
     const found = await repository.get(request.params.id)
-    if (!found) throw new ChangeStreamError('not-found', `there is no ${resource.noun} ${request.params.id}`)
-    if (isKnown(found.version, request.headers['if-none-match'])) return reply.code(304).header('ETag', etag(found.version)).send()
+    if (!found) throw new ChangeStreamError('not-found', `there is no ${resource.noun} ${clip(request.params.id)}`)
+    assertConditions(found, { ifMatch: conditions.ifMatch }) // before If-None-Match (RFC 9110, 13.2.2)
+    if (isKnown(found.version, conditions)) return reply.code(304).header('ETag', etag(found.version)).send()
     return sendRecord(reply, found)
-  })
+  }
+  app.get<ItemRoute>(item, { schema: schemas.get, exposeHeadRoute: false }, get)
+  const { exposeHeadRoutes } = app.initialConfig as { exposeHeadRoutes?: boolean }
+  if (exposeHeadRoutes !== false) app.head<ItemRoute>(item, { schema: hidden }, get) // Fastify's own says Content-Length: 0 of a 304
 
   app.post(path, { schema: schemas.create }, async (request, reply) => {
-    assertWhole(request)
     const { body, url } = request
     if (Array.isArray(body)) return sendBatch(reply, await repository.createAll(batch(body, maxBatch)))
     const saved = await repository.create(bodyWithoutId(body))
@@ -68,7 +77,6 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
   })
 
   app.put<ItemRoute>(item, { schema: schemas.replace }, async (request, reply) => {
-    assertWhole(request)
     const saved = await repository.replace(request.params.id, request.body as Identified, readConditions(request.headers))
     return sendSaved(reply.code(saved.created ? 201 : 200), saved)
   })
@@ -103,7 +111,7 @@ function batch (bodies: readonly unknown[], maxBatch: number): Identified[] {
 }
 
 function bodyWithoutId (body: unknown, at = ''): Identified {
-  if (typeof body === 'object' && body !== null && 'id' in body) throw invalidBody([{ path: `${at}/id`, message: 'is given by the server' }])
+  if (typeof body === 'object' && body !== null && Object.hasOwn(body, 'id')) throw invalidBody([{ path: `${at}/id`, message: 'is given by the server' }])
   return body as Identified
 }
 

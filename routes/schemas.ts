@@ -20,8 +20,12 @@ const problem = {
 }
 
 export function routeSchemas ({ name, noun, bodySchema }: Resource): RouteSchemas {
-  const body = JSON.parse(JSON.stringify(bodySchema)) as JsonSchema
-  const record = { allOf: [{ type: 'object', properties: { id: { type: 'string', format: 'uuid' } }, required: ['id'] }, body] }
+  const { $ref, ...rest } = JSON.parse(JSON.stringify(bodySchema)) as JsonSchema
+  const plain = $ref === undefined ? rest : { ...rest, allOf: [{ $ref }, ...[rest['allOf'] ?? []].flat()] } // beside an $id Ajv takes none
+  const $id = `urn:change-stream:${name}` // what has references to itself needs a name, and is named once in a document
+  const [body, again] = '$defs' in plain ? [{ $id, ...plain }, { $ref: $id }] : [plain, plain]
+  const recordOf = (properties: JsonSchema): JsonSchema => ({ allOf: [{ type: 'object', properties: { id: { type: 'string', format: 'uuid' } }, required: ['id'] }, properties] })
+  const record = recordOf(body)
   const params = { type: 'object', properties: { id: { type: 'string', format: 'uuid' } }, required: ['id'] }
   const refusals = (...statuses: number[]): Record<number, JsonSchema> => Object.fromEntries(statuses.map(status => [status, problem]))
   const tags = [name]
@@ -36,8 +40,8 @@ export function routeSchemas ({ name, noun, bodySchema }: Resource): RouteSchema
     create: {
       tags,
       summary: `Create a ${noun}, or several at once`,
-      body: { anyOf: [body, { type: 'array', items: body }] },
-      response: { 201: { anyOf: [record, { type: 'array', items: record }] }, ...refusals(400, 409, 413) }
+      body: { anyOf: [body, { type: 'array', items: again }] },
+      response: { 201: { anyOf: [record, { type: 'array', items: recordOf(again) }] }, ...refusals(400, 409, 413) }
     },
     replace: { tags, summary: `Replace a ${noun}`, params, body, response: { 200: record, 201: record, ...refusals(400, 404, 412) } },
     patch: { tags, summary: `Change a ${noun} by a JSON Merge Patch`, params, body: { type: 'object' }, response: { 200: record, ...refusals(400, 404, 412, 415) } },

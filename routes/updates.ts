@@ -14,6 +14,7 @@ import { Subscription } from '../stream/subscription.ts'
 import { obeyJson, obeyText } from './commands.ts'
 import { Connections } from './connections.ts'
 import { MessageOutlet, ResponseOutlet, SocketOutlet } from './outlets.ts'
+import { waitForTurn } from './pipelining.ts'
 import { problemHandler } from './problem.ts'
 import { type StreamRequest, readStreamRequest } from './stream-request.ts'
 import { isUpgrade } from './upgrade.ts'
@@ -57,6 +58,7 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     json: { plain: jsonReader(), deflated: jsonReader('deflated') }
   }
 
+  app.addHook('onRequest', waitForTurn)
   app.addHook('onResponse', async ({ raw }) => {
     if (isUpgrade(raw)) raw.socket.destroySoon() // it was answered, so it was refused
   })

@@ -186,12 +186,12 @@ for (const [name, store] of Object.entries(stores)) {
       const first = created.headers.get('etag') ?? ''
       const second = (await request(address, 'PATCH', { age: 37 }, { 'if-match': first })).headers.get('etag') ?? ''
       for (const [method, body] of [['PUT', grace], ['PATCH', { age: 40 }], ['DELETE']] as const) {
-        for (const stale of [first, `W/${second}`, '"other"', `${first}, "other"`]) {
+        for (const stale of [first, `W/${second}`, '"other"', `${first}, "other"`, '', ' , ,']) {
           const answer = await request<Problem>(address, method, body, { 'if-match': stale })
           t.equal(answer.status, 412, `${method} ${stale}`)
           t.match(answer.headers.get('content-type'), 'application/problem+json')
         }
-        for (const bad of ['unquoted', '"open', '']) t.equal((await request(address, method, body, { 'if-match': bad })).status, 400, `${method} ${bad}`)
+        for (const bad of ['unquoted', '"open', '*, "a"', '"a" "b"']) t.equal((await request(address, method, body, { 'if-match': bad })).status, 400, `${method} ${bad}`)
       }
       t.same((await request(address)).body, { ...created.body, age: 37 })
       t.equal((await request(address, 'PUT', grace, { 'if-match': `"other" , ${second}` })).status, 200)
