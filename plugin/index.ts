@@ -8,9 +8,9 @@ import { resourceRoutes } from '../routes/resource.ts'
 import { updatesRoute } from '../routes/updates.ts'
 import { Gate } from '../stream/gate.ts'
 import { Hub } from '../stream/hub.ts'
-import { cutEventSources } from './closing.ts'
+import { eventSourceCutter } from './closing.ts'
 import { type ChangeStreamOptions, type Person, type ReadOptions, readOptions } from './options.ts'
-import { upgradeGate } from './upgrade.ts'
+import { type UpgradeGate, upgradeGate } from './upgrade.ts'
 
 export { Person, type ChangeStreamOptions } from './options.ts'
 export { memory, type MemoryOptions } from '../repository/memory.ts'
@@ -41,8 +41,11 @@ declare module 'fastify' {
 /** Frames are deflated for many at once: what one socket has got before can't be built upon (RFC 7692, 7.1.1). */
 const deflate = { serverNoContextTakeover: true, clientNoContextTakeover: true } as const
 
-/** How long a stream's peers have to close their ends when the app closes, milliseconds. */
-const closeGrace = 1000
+/**
+ * When the app closes: how long a stream's peers have to close their ends, and the peer of a feed may take nothing of it; and how long a feed has that is taken,
+ * a little less than the 10 seconds that are usual for a process to end in.
+ */
+const closing = { peers: 1000, answers: 9500 } as const
 /** After a shutdown subscribers come back spread over this time, milliseconds. */
 const returnWithin = 1000
 
@@ -54,6 +57,7 @@ async function changeStream (app: FastifyInstance, options: ChangeStreamOptions)
   const settings = readOptions(options)
   const { resource } = settings
   if (!Object.hasOwn(app, 'changeStreams')) app.decorate('changeStreams', { ...app.changeStreams }) // what a parent has is seen, and left alone
+  assertCompresses(app, settings)
   if (resource.name in app.changeStreams) throw new TypeError(`fastify-change-stream: resource "${resource.name}" is registered already`)
   const report = (error: unknown): void => app.log.error({ err: error }, `the change stream of ${resource.name} failed`)
   const gate = new Gate(settings)
@@ -78,25 +82,41 @@ function readBudget (app: FastifyInstance, settings: ReadOptions): ReadBudget {
   return budget
 }
 
+/** @throws {TypeError} where an app's own WebSockets, over which ours go then, can't deflate */
+function assertCompresses (app: FastifyInstance, { compression }: ReadOptions): void {
+  if (!compression || !app.hasDecorator('websocketServer') || app.websocketServer.options.perMessageDeflate) return
+  throw new TypeError('fastify-change-stream: option "compression" needs the perMessageDeflate of the app\'s own @fastify/websocket: register it with ' +
+    '{ options: { perMessageDeflate: true } }, or after this plugin')
+}
+
 async function serveStream (scope: FastifyInstance, hub: Hub, settings: ReadOptions): Promise<void> {
   const { resource, updatesPath, maxMessage, highWaterMark, compression } = settings
-  const shared = scope.hasDecorator('websocketServer')
-  if (!shared) {
-    const server = upgradeGate(scope).open(scope.prefix + updatesPath)
-    await scope.register(websocket, {
-      options: { server: server as never, maxPayload: maxMessage, perMessageDeflate: compression && deflate, clientTracking: false },
-      errorHandler: (error, socket) => {
-        scope.log.error({ err: error }, 'a stream could not be opened')
-        socket.terminate()
-      },
-      preClose: done => done()
-    })
-  }
+  const gate = upgradeGate(scope)
+  if (!scope.hasDecorator('websocketServer')) await serveWebSockets(scope, gate, settings)
+  const cutEventSources = eventSourceCutter(scope)
   const connections = updatesRoute(scope, hub, { path: updatesPath, noun: resource.noun, properties: resource.properties, maxMessage, highWaterMark, compression })
   scope.addHook('preClose', async () => {
-    cutEventSources(scope, scope.prefix + updatesPath)
+    cutEventSources()
     hub.close(returnWithin)
-    await connections.end(closeGrace)
+    await Promise.all([connections.end(closing), gate.end({ peers: closing.peers, answers: closing.peers })])
+  })
+}
+
+/** Gives a scope WebSockets of its own, for the routes it will have. */
+async function serveWebSockets (scope: FastifyInstance, gate: UpgradeGate, { maxMessage, compression }: ReadOptions): Promise<void> {
+  await scope.register(websocket, {
+    options: { server: gate.open() as never, maxPayload: maxMessage, perMessageDeflate: compression && deflate, clientTracking: false },
+    errorHandler: (error, socket) => {
+      scope.log.error({ err: error }, 'a stream could not be opened')
+      socket.terminate()
+    },
+    preClose: done => done()
+  })
+  scope.websocketServer.on('connection', (_, request) => gate.opened(request))
+  scope.addHook('onRoute', ({ url, routePath, method }) => {
+    if (method !== 'GET') return
+    gate.addAddress(url)
+    if (routePath === '') gate.addAddress(`${url}/`) // "/" under a prefix is both
   })
 }
 

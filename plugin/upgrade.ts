@@ -1,9 +1,15 @@
 import { EventEmitter } from 'node:events'
 import { type IncomingMessage, ServerResponse } from 'node:http'
-import type { Duplex } from 'node:stream'
+import { type Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
+import { Connections, type Grace } from '../routes/connections.ts'
+import { guard } from '../routes/guard.ts'
+import { Addresses } from './addresses.ts'
 
 type Server = FastifyInstance['server']
+
+/** The arguments of a server's `upgrade` event. */
+type Upgrade = [request: IncomingMessage, socket: Duplex, head: Buffer]
 
 const gates = new WeakMap<Server, UpgradeGate>()
 
@@ -15,67 +21,156 @@ export function upgradeGate (app: FastifyInstance): UpgradeGate {
 }
 
 /**
- * Sees to it that only the streams' own addresses upgrade. A server that has a listener for upgrades gets all of them,
- * the app's other routes' too, so each must go where it would have gone without us:
- * - to the stream, if it is for one;
- * - to the app's own listeners, if there are others;
- * - to the router, if it asks for a WebSocket: the route answers as it does without an upgrade, or refuses, and the socket is closed;
- * - back into the server without its `Upgrade` header, if it asks for anything else, such as h2c, which a server may ignore (RFC 9110, 7.8).
+ * Sees to it that upgrades go where they would have gone without us, and that only streams upgrade because of us. A server that has a listener for upgrades
+ * gets all of them, the app's other routes' too:
+ * - Nobody else listens: the router decides. Each WebSocket is sent through it, and its route upgrades it if it is one of a stream; any other answers as it does
+ *   without an upgrade, or refuses, and the connection is closed. An upgrade to anything else, such as h2c, is ignored (RFC 9110, 7.8).
+ * - The app has listeners of its own: those of a stream's address are sent through the router, and the others hear nothing of them, as some refuse what they don't
+ *   know; all the rest is theirs.
+ * - A stream uses the app's own @fastify/websocket: that sends it through the router.
+ * Whoever has sent it, an upgrade that is answered has its connection closed: nobody reads from it any more.
  */
 export class UpgradeGate {
   readonly #app: FastifyInstance
-  readonly #streams = new Map<string, EventEmitter>()
-  readonly #pathOf: (url: string | undefined) => string
+  readonly #addresses: Addresses
+  /** What stands for the server before instances of @fastify/websocket. Any of them serves all, as they mark a request alike. */
+  readonly #entries: EventEmitter[] = []
+  /** Those that have been sent through the router and are not answered yet. */
+  readonly #pending = new Map<IncomingMessage, ServerResponse>()
+  readonly #answers = new Connections()
+  /** Servers that take up no upgrade that is for nobody. */
+  readonly #narrowed = new WeakSet<object>()
 
   constructor (app: FastifyInstance) {
     this.#app = app
-    this.#pathOf = pathOf(app)
-    app.server.prependListener('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#decide(request, socket, head))
+    this.#addresses = new Addresses(app)
+    const { server } = app
+    const emit = server.emit
+    const decide = guard<Duplex>(error => app.log.error({ err: error }, 'an upgrade failed'), socket => socket.destroy())((...upgrade: Upgrade) => {
+      if (!this.#take(...upgrade)) Reflect.apply(emit, server, ['upgrade', ...upgrade])
+      this.#closeAfterAnswer(upgrade[0], upgrade[1])
+    })
+    // A listener can't keep an event from those after it.
+    server.emit = ((name: string, ...parameters: unknown[]) => {
+      if (name !== 'upgrade') return Reflect.apply(emit, server, [name, ...parameters])
+      decide.apply((parameters as Upgrade)[1], parameters as Upgrade)
+      return true
+    }) as typeof emit
   }
 
-  /** Makes `path` upgrade; returns what stands for the server: it emits the upgrades of that path. */
-  open (path: string): EventEmitter {
-    const stream = new EventEmitter()
-    this.#streams.set(this.#pathOf(path), stream)
-    return stream
+  /** What stands for the server before a stream's own @fastify/websocket. */
+  open (): EventEmitter {
+    if (this.#entries.length === 0) {
+      this.#app.server.on('upgrade', takenUp)
+      this.#narrow(this.#app.server)
+    }
+    const entry = new EventEmitter()
+    this.#entries.push(entry)
+    return entry
   }
 
-  #decide (request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const stream = this.#streams.get(this.#pathOf(request.url))
-    const alone = this.#app.server.listenerCount('upgrade') === 1
-    if (stream) stream.emit('upgrade', request, socket, head)
-    else if (alone && request.headers.upgrade?.toLowerCase() === 'websocket') this.#answer(request, socket)
-    else if (alone) this.#ignore(request, socket, head)
+  /** Makes an address one of a stream's, as Fastify's `onRoute` hook tells it. */
+  addAddress (url: string): void {
+    this.#addresses.add(url)
   }
 
-  #answer (request: IncomingMessage, socket: Duplex): void {
-    socket.on('error', () => socket.destroy())
-    const response = new ServerResponse(request)
+  /** A request has become a WebSocket. */
+  opened (request: IncomingMessage): void {
+    const response = this.#pending.get(request)
+    if (response) this.#forget(request, response)
+  }
+
+  /** Resolves when all that has been sent through the router is answered or cut. */
+  async end (grace: Grace): Promise<void> {
+    await this.#answers.end(grace)
+  }
+
+  /** Whether the app has listeners of its own. */
+  get #shared (): boolean {
+    const { server } = this.#app
+    return server.listenerCount('upgrade') > (this.#entries.length > 0 ? 1 : 0)
+  }
+
+  #take (request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+    const [entry] = this.#entries
+    if (!entry) return false
+    const shared = this.#shared
+    if (isWebSocket(request) && request.method === 'GET') {
+      if (shared && !this.#addresses.has(request)) return false
+      entry.emit('upgrade', request, socket, head)
+      this.#follow(request, socket)
+      return true
+    }
+    if (!shared) this.#ignore(request, socket, head)
+    return !shared
+  }
+
+  #follow (request: IncomingMessage, socket: Duplex): void {
+    const response = responseOn(socket)
+    if (!response) return
+    this.#pending.set(request, response)
+    this.#answers.addAnswer(response)
+    response.once('close', () => this.#forget(request, response))
+  }
+
+  #forget (request: IncomingMessage, response: ServerResponse): void {
+    this.#pending.delete(request)
+    this.#answers.deleteAnswer(response)
+  }
+
+  #closeAfterAnswer (request: IncomingMessage, socket: Duplex): void {
+    const response = responseOn(socket)
+    if (!response) return
     response.shouldKeepAlive = false
-    response.assignSocket(socket as never)
-    response.on('finish', () => socket.end(() => socket.destroy()))
-    this.#app.routing(request, response)
+    const close = (): void => {
+      socket.end(() => socket.destroy())
+      this.#forget(request, response)
+    }
+    if (response.writableFinished) close()
+    else response.once('finish', close)
   }
 
+  /** Gives the connection back to the server, with the request on it as it would be without its upgrade. */
   #ignore (request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const { server = this.#app.server } = request.socket as { server?: Server }
+    this.#narrow(server)
+    if (!request.complete || request.readableLength > 0) return this.#answer(request, socket) // Node 26 has read its body, or will
     const lines = [`${request.method} ${request.url} HTTP/${request.httpVersion}`]
     for (let index = 0; index < request.rawHeaders.length; index += 2) {
       const [name = '', value = ''] = request.rawHeaders.slice(index, index + 2)
       if (!/^(upgrade|http2-settings|connection)$/i.test(name)) lines.push(`${name}: ${value}`)
     }
+    if (isWebSocket(request)) lines.push('Connection: close')
     socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]))
-    this.#app.server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket)
+    server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket)
+  }
+
+  #answer (request: IncomingMessage, socket: Duplex): void {
+    socket.on('error', () => socket.destroy())
+    const response = new ServerResponse(request)
+    response.assignSocket(socket as never)
+    this.#follow(request, socket)
+    this.#app.routing(request, response)
+  }
+
+  /** Where Node asks a server before it takes up an upgrade (22.21 and 24.9 on), it takes up none that is ignored. */
+  #narrow (server: Server & { shouldUpgradeCallback?: (request: IncomingMessage) => boolean }): void {
+    const { shouldUpgradeCallback: former } = server
+    if (!former || this.#narrowed.has(server)) return
+    this.#narrowed.add(server)
+    server.shouldUpgradeCallback = request => former.call(server, request) && (isWebSocket(request) || this.#shared)
   }
 }
 
-/** The path of a URL, in one spelling of those that the app's router takes for the same. */
-export function pathOf (app: FastifyInstance): (url: string | undefined) => string {
-  const { initialConfig } = app
-  const { ignoreTrailingSlash, ignoreDuplicateSlashes, caseSensitive } = { ...initialConfig, ...('routerOptions' in initialConfig && initialConfig.routerOptions) } as typeof initialConfig
-  return (url = '') => {
-    let path = url.split('?', 1)[0] ?? ''
-    if (ignoreDuplicateSlashes === true) path = path.replace(/\/{2,}/g, '/')
-    if (ignoreTrailingSlash === true && path.length > 1 && path.endsWith('/')) path = path.slice(0, -1)
-    return caseSensitive === false ? path.toLowerCase() : path
-  }
+/** The listener because of which upgrades are taken up; what is done with them is decided before. */
+function takenUp (): void {}
+
+function isWebSocket ({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'websocket'
+}
+
+/** The response that is to be written to a socket, if there is one (`ServerResponse.assignSocket`). */
+function responseOn (socket: Duplex): ServerResponse | null {
+  const { _httpMessage: response } = socket as { _httpMessage?: unknown }
+  return response instanceof ServerResponse ? response : null
 }

@@ -75,20 +75,27 @@ export class MessageOutlet implements Outlet {
   }
 }
 
-/** A response that stays open: server-sent events. */
+/** A response that stays open: server-sent events, over HTTP/1.1 or HTTP/2. */
 export class ResponseOutlet implements Outlet {
   readonly #response: ServerResponse
+  /** What the last write said: over HTTP/2 a response tells in no other way that it is full. */
+  #blocked = false
 
   constructor (response: ServerResponse) {
     this.#response = response
   }
 
   get blocked (): boolean {
-    return this.#response.writableLength > 0 && this.#response.writableNeedDrain
+    return this.#blocked
   }
 
   write (bytes: Buffer): void {
-    this.#response.write(bytes)
+    if (!this.#response.write(bytes)) this.#blocked = true
+  }
+
+  /** The response takes bytes again. */
+  drained (): void {
+    this.#blocked = false
   }
 
   ping (): boolean {

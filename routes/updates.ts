@@ -7,16 +7,17 @@ import { ChangeStreamError } from '../protocol/errors.ts'
 import { subprotocol } from '../protocol/messages.ts'
 import type { Properties } from '../protocol/properties.ts'
 import type { Outlet } from '../stream/connection.ts'
-import { readFeed } from '../stream/feed.ts'
 import type { Hub } from '../stream/hub.ts'
-import { type Framing, type Reader, jsonReader, sseReader, textReader } from '../stream/reader.ts'
+import { type Framing, type Reader, jsonReader, textReader } from '../stream/reader.ts'
 import { Subscription } from '../stream/subscription.ts'
 import { obeyJson, obeyText } from './commands.ts'
 import { Connections } from './connections.ts'
-import { MessageOutlet, ResponseOutlet, SocketOutlet } from './outlets.ts'
+import { guard } from './guard.ts'
+import { MessageOutlet, SocketOutlet } from './outlets.ts'
 import { waitForTurn } from './pipelining.ts'
 import { problemHandler } from './problem.ts'
-import { type StreamRequest, readStreamRequest } from './stream-request.ts'
+import { Responses } from './responses.ts'
+import { type StreamRequest, longestWait, readStreamRequest } from './stream-request.ts'
 import { isUpgrade } from './upgrade.ts'
 
 export interface UpdatesRouteOptions {
@@ -53,6 +54,13 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
   const connections = new Connections()
   const openings = new WeakMap<IncomingMessage, Opening>()
   const deflating = new WeakSet<IncomingMessage>()
+  const report = (error: unknown): void => app.log.error({ err: error }, 'a connection of the stream failed')
+  const { handlerTimeout = 0, http2SessionTimeout = 0 } = app.initialConfig as { handlerTimeout?: number, http2SessionTimeout?: number } // older versions of Fastify have no handlerTimeout
+  const responses = new Responses({ hub, connections, sessionTimeout: http2SessionTimeout, report })
+  const guarded = guard<WebSocket & Attached>(report, breakOff)
+  const onMessage = { text: guarded(onText), json: guarded(onJson) }
+  const onEnd = { error: guarded(onError), pong: guarded(onPong), close: guarded(onClose) }
+  const onSocketDrain = guard<Socket & Attached>(report, socket => socket.destroy())(onDrain)
   const readers: Readonly<Record<'text' | 'json', Readonly<Record<Framing, Reader>>>> = {
     text: { plain: textReader(noun), deflated: textReader(noun, 'deflated') },
     json: { plain: jsonReader(), deflated: jsonReader('deflated') }
@@ -63,24 +71,25 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     if (isUpgrade(raw)) raw.socket.destroySoon() // it was answered, so it was refused
   })
   if (compression) {
-    app.websocketServer.on('headers', (headers, request) => {
+    app.websocketServer.on('headers', guard(report, () => {})((headers: string[], request: IncomingMessage) => {
       if (headers.some(agreesToDeflate)) deflating.add(request)
-    })
+    }))
   }
   app.route({
     method: 'GET',
     url: path,
-    exposeHeadRoute: false,
+    exposeHeadRoute: true,
+    ...(handlerTimeout > 0 && { handlerTimeout: handlerTimeout + longestWait }),
     errorHandler: problemHandler,
     preValidation: open,
     handler: respond,
-    wsHandler: greet
+    wsHandler: (webSocket: WebSocket & Attached, request) => guarded(function () { greet(this, request) }).call(webSocket)
   })
   return connections
 
   /** Before any upgrade: a bad query or a store that is down is refused with an HTTP status. */
   async function open (request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const asked = readStreamRequest({ url: request.url, isUpgrade: request.ws, headers: request.headers }, properties)
+    const asked = readStreamRequest({ url: request.url, isUpgrade: request.ws && request.method === 'GET', headers: request.headers }, properties)
     if (asked.reader === 'json') request.raw.headers['sec-websocket-protocol'] = subprotocol // of those that are offered
     let gone: ChangeStreamError | null = null
     const position = await hub.locate(asked.since).catch((error: unknown) => {
@@ -98,28 +107,8 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     if (reply.raw.destroyed) return reply.hijack() // the client has left meanwhile
     const { asked, position, gone } = opening
     if (gone && !asked.snapshot) throw gone
-    if (asked.reader === 'sse') return stream(reply, opening)
-    const left = new AbortController()
-    reply.raw.once('close', () => left.abort())
-    const page = await readFeed(hub, { ...asked, position, signal: left.signal })
-    if (hub.closing.aborted) reply.header('Connection', 'close')
-    return reply.header('Content-Type', 'application/json; charset=utf-8').header('Cache-Control', 'no-store').send(page)
-  }
-
-  function stream (reply: FastifyReply, opening: Opening): FastifyReply {
-    reply.headers({ 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' })
-    const headers = Object.entries(reply.getHeaders())
-    const response = reply.hijack().raw
-    for (const [name, value] of headers) if (value !== undefined) response.setHeader(name, value)
-    response.flushHeaders()
-    const subscription = subscribe(new ResponseOutlet(response), sseReader, opening)
-    connections.add(response)
-    response.on('drain', () => subscription.drained()).on('close', () => {
-      connections.delete(response)
-      subscription.close()
-    })
-    start(subscription, opening)
-    return reply
+    if (asked.reader === 'sse') return responses.events(reply, { asked, begin: subscription => start(subscription, opening) })
+    return await responses.feed(reply, asked, position)
   }
 
   /** Text and JSON. Handlers are attached before anything is awaited, so that no early message is lost. */
@@ -129,17 +118,18 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     openings.delete(request.raw)
     const socket: (Socket & Attached) | undefined = request.raw.socket
     const real = socket instanceof Socket
-    const outlet = real ? new SocketOutlet(webSocket, socket, highWaterMark) : new MessageOutlet(webSocket, () => webSocket[subscriptionKey]?.drained())
+    const outlet = real ? new SocketOutlet(webSocket, socket, highWaterMark) : new MessageOutlet(webSocket, guarded(function () { this[subscriptionKey]?.drained() }).bind(webSocket))
     const { reader } = opening.asked
-    const subscription = subscribe(outlet, readers[reader === 'text' ? 'text' : 'json'][real && deflating.has(request.raw) ? 'deflated' : 'plain'], opening)
+    const kind = reader === 'text' ? 'text' : 'json'
+    const subscription = subscribe(outlet, readers[kind][real && deflating.has(request.raw) ? 'deflated' : 'plain'], opening)
     webSocket[subscriptionKey] = subscription
     connections.add(webSocket)
     app.websocketServer.clients?.delete(webSocket) // an app that closes all its sockets must leave the goodbye to us
     webSocket.removeAllListeners('error')
-    webSocket.on('error', onError).on('message', reader === 'text' ? onText : onJson).on('pong', onPong).on('close', onClose)
+    webSocket.on('error', onEnd.error).on('message', onMessage[kind]).on('pong', onEnd.pong).on('close', onEnd.close)
     if (real) {
       socket[subscriptionKey] = subscription
-      socket.on('drain', onDrain)
+      socket.on('drain', onSocketDrain)
       release(opening.response, socket)
     }
     start(subscription, opening)
@@ -183,6 +173,18 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     connections.delete(this)
     this[subscriptionKey]?.close()
     delete this[subscriptionKey]
+  }
+}
+
+/** Ends a stream because of a fault of ours. */
+function breakOff (webSocket: WebSocket & Attached, cause: unknown): void {
+  const subscription = webSocket[subscriptionKey]
+  if (!subscription || subscription.state === 'closed') return webSocket.terminate()
+  try {
+    subscription.fail(new ChangeStreamError('internal', 'the stream failed', { cause }))
+  } catch (error) {
+    webSocket.terminate()
+    throw error
   }
 }
 

@@ -12,7 +12,7 @@ interface Room {
 
 const rooms: Readonly<Record<string, Room>> = {
   bin: { files: ['plugin/index.ts', 'repository/sqlite.ts'], packages: ['ajv', 'close-with-grace', 'fastify'] },
-  plugin: { files: ['routes', 'repository', 'stream', 'protocol'], packages: ['@fastify/websocket', '@sinclair/typebox', 'fastify', 'fastify-plugin'] },
+  plugin: { files: ['routes', 'repository', 'stream', 'protocol'], packages: ['@fastify/websocket', '@sinclair/typebox', 'fastify', 'fastify-plugin', 'find-my-way'] },
   routes: {
     files: ['stream', 'protocol', 'repository/repository.ts', 'repository/resource.ts', 'repository/conditions.ts', 'repository/store.ts'],
     packages: ['@fastify/websocket', '@sinclair/typebox', 'fastify', 'ws']
