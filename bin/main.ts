@@ -4,16 +4,35 @@ import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
 import changeStream, { memory } from '../plugin/index.ts'
 import { sqlite } from '../repository/sqlite.ts'
+import { ServerConnections } from './connections.ts'
+import { clientError, frameworkError, notFound, refuse } from './problems.ts'
 import { type Settings, help, readSettings } from './settings.ts'
 
-const closeWithin = 10_000 // milliseconds
+// milliseconds
+const closeWithin = 10_000
+const abandonAfter = 15_000 // that it does not even then is a fault
+const requestTimeout = 60_000
+
 const ends = ['SIGINT', 'SIGTERM'] as const
 
-async function serve ({ port, host, database, logLevel }: Settings): Promise<void> {
+async function serve ({ port, host, database, logLevel, closeGrace }: Settings): Promise<void> {
   const quiet = { disableRequestLogging: true } // a line for each request would cost more than the request
-  const app = Fastify({ logger: { level: logLevel }, ...('LogController' in Fastify ? { logController: new Fastify.LogController(quiet) } : quiet) })
-  const { close } = closeWithGrace({ delay: closeWithin, logger: app.log, skip: [...ends] }, async ({ err }) => {
+  const app = Fastify({
+    logger: { level: logLevel },
+    ...('LogController' in Fastify ? { logController: new Fastify.LogController(quiet) } : quiet),
+    requestTimeout,
+    return503OnClosing: false, // we do, below
+    frameworkErrors: frameworkError,
+    clientErrorHandler: clientError
+  })
+  const connections = new ServerConnections(app)
+  app.setNotFoundHandler(notFound)
+  app.addHook('onRequest', async (_request, reply) => {
+    if (connections.closing) return refuse(reply.headers({ Connection: 'close', 'Retry-After': 1 }), 503, 'the server is going away')
+  })
+  const { close } = closeWithGrace({ delay: abandonAfter, logger: app.log, skip: [...ends] }, async ({ err }) => {
     if (err) app.log.fatal({ err }, 'the server failed')
+    connections.end(closeGrace, closeWithin)
     await app.close()
   })
   let closing = false
@@ -24,6 +43,7 @@ async function serve ({ port, host, database, logLevel }: Settings): Promise<voi
     })
   }
   await app.register(changeStream, { repository: database === ':memory:' ? memory() : sqlite({ file: database }) })
+  await app.register(async scope => scope.addHook('preClose', async () => await connections.answered())) // after the plugin's
   await app.listen({ port, host })
   console.log(welcome(app.listeningOrigin, database))
 }

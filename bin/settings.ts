@@ -6,23 +6,29 @@ export interface Settings {
   readonly host: string
   readonly database: string
   readonly logLevel: string
+  /** How long requests that are not whole may take when the server is stopped, milliseconds. */
+  readonly closeGrace: number
 }
 
 const properties = {
   port: { type: 'integer', minimum: 0, maximum: 65_535, default: 3000 },
   host: { type: 'string', minLength: 1, default: '127.0.0.1' },
   database: { type: 'string', minLength: 1, default: 'people.db' },
-  logLevel: { enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], default: 'info' }
+  logLevel: { enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], default: 'info' },
+  closeGrace: { type: 'integer', minimum: 0, maximum: 10_000, default: 2000 }
 } as const
 
 type Name = keyof typeof properties
+
+const integers: ReadonlySet<string> = new Set(Object.entries(properties).filter(([, property]) => 'type' in property && property.type === 'integer').map(([name]) => name))
 
 /** Each setting's flag and variable, and what it is. */
 const names: Readonly<Record<Name, { flag: string, variable: string, help: string }>> = {
   port: { flag: 'port', variable: 'PORT', help: 'where to listen; 0 for any free port' },
   host: { flag: 'host', variable: 'HOST', help: 'on which address' },
   database: { flag: 'database', variable: 'DATABASE', help: 'a SQLite file; :memory: keeps nothing' },
-  logLevel: { flag: 'log-level', variable: 'LOG_LEVEL', help: properties.logLevel.enum.join(', ') }
+  logLevel: { flag: 'log-level', variable: 'LOG_LEVEL', help: properties.logLevel.enum.join(', ') },
+  closeGrace: { flag: 'close-grace', variable: 'CLOSE_GRACE', help: 'milliseconds that half a request has when the server is stopped' }
 }
 
 const validate = new Ajv({ useDefaults: true }).compile<Settings>({ type: 'object', properties })
@@ -33,9 +39,9 @@ Usage: fastify-change-stream [options]
 
 ${(Object.keys(names) as Name[]).map(name => {
   const { flag, variable, help: text } = names[name]
-  return `  --${flag.padEnd(11)} ${variable.padEnd(10)} ${text} (${properties[name].default})`
+  return `  --${flag.padEnd(12)} ${variable.padEnd(12)} ${text} (${properties[name].default})`
 }).join('\n')}
-  --help                  this text
+  --help                      this text
 
 A flag goes before its environment variable.`
 
@@ -54,7 +60,7 @@ export function readSettings (args: readonly string[], env: Readonly<Record<stri
   for (const [name, { flag, variable }] of Object.entries(names)) {
     const value = flags[flag] ?? (env[variable] === '' ? undefined : env[variable])
     if (value === undefined) continue
-    settings[name] = name === 'port' && typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value
+    settings[name] = integers.has(name) && typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value
     source[name] = flags[flag] === undefined ? variable : `--${flag}`
   }
   const given = { ...settings }

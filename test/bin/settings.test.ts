@@ -31,19 +31,20 @@ t.test('--help and -h print every setting and serve nothing', async t => {
     const { code, stdout, stderr } = await start(t, [flag, '--port', '0']).ended()
     t.equal(code, 0)
     t.equal(stderr, '')
-    for (const word of ['--port', 'PORT', '3000', '--host', 'HOST', '127.0.0.1', '--database', 'DATABASE', 'people.db', '--log-level', 'LOG_LEVEL', 'info', '--help']) t.ok(stdout.includes(word), word)
+    for (const word of ['--port', 'PORT', '3000', '--host', 'HOST', '127.0.0.1', '--database', 'DATABASE', 'people.db', '--log-level', 'LOG_LEVEL', 'info', '--close-grace', 'CLOSE_GRACE', '2000', '--help']) t.ok(stdout.includes(word), word)
     t.notMatch(stdout, /People at/)
   }
 })
 
 t.test('every setting has a default, a flag and a variable, and the flag goes before the variable', t => {
-  const defaults = { port: 3000, host: '127.0.0.1', database: 'people.db', logLevel: 'info' }
+  const defaults = { port: 3000, host: '127.0.0.1', database: 'people.db', logLevel: 'info', closeGrace: 2000 }
   t.same(readSettings([], {}), defaults)
   for (const [name, flag, variable, value, other] of [
     ['port', '--port', 'PORT', 8080, 9090],
     ['host', '--host', 'HOST', '::1', '0.0.0.0'],
     ['database', '--database', 'DATABASE', 'a.db', ':memory:'],
-    ['logLevel', '--log-level', 'LOG_LEVEL', 'debug', 'silent']
+    ['logLevel', '--log-level', 'LOG_LEVEL', 'debug', 'silent'],
+    ['closeGrace', '--close-grace', 'CLOSE_GRACE', 500, 0]
   ] as const) {
     t.same(readSettings([flag, String(value)], {}), { ...defaults, [name]: value }, flag)
     t.same(readSettings([], { [variable]: String(value) }), { ...defaults, [name]: value }, variable)
@@ -104,6 +105,8 @@ t.test('what is bad is named, and nothing is served', t => {
     [['--colour', 'red'], {}, /--colour/],
     [['people.db'], {}, /people\.db/],
     [['--help=no'], {}, /--help/],
+    [['--close-grace', '2s'], {}, /--close-grace/, /integer/, /"2s"/],
+    [['--close-grace', '10001'], {}, /--close-grace/, /10000/],
     [[], { PORT: 'http' }, /^PORT/, /integer/, /"http"/],
     [[], { PORT: '-1' }, /^PORT/, />= 0/],
     [[], { PORT: ' ' }, /^PORT/],
