@@ -62,10 +62,7 @@ class MemoryStore implements Store {
 
   async list (query: ListQuery, signal?: AbortSignal): Promise<Listing> {
     this.#assertOpen()
-    return await readPage(query, () => {
-      this.#assertOpen()
-      return new Search(this.#records, query, this.#position)
-    }, this.#budget, signal)
+    return await readPage(query, () => new Search(this.#records, query, this.#position, () => this.#assertOpen()), this.#budget, signal)
   }
 
   async write (mutations: readonly Mutation[]): Promise<Outcome[]> {
@@ -105,7 +102,10 @@ class MemoryStore implements Store {
     const walk = new Walk(this.#records.share()) // a record is never changed in place
     return {
       position: this.#position,
-      next: async () => walk.done ? null : nextPiece(walk, matches),
+      next: async () => {
+        this.#assertOpen()
+        return walk.done ? null : nextPiece(walk, matches)
+      },
       close: () => walk.end()
     }
   }

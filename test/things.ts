@@ -9,7 +9,10 @@ export const Thing = Type.Object({
   u: Type.Optional(Type.Union([Type.Null(), Type.Boolean(), Type.Number(), Type.String()])),
   tags: Type.Array(Type.String()),
   nums: Type.Optional(Type.Array(Type.Union([Type.Number(), Type.Null()]))),
-  o: Type.Optional(Type.Object({ x: Type.Optional(Type.Number()), 'a b': Type.Optional(Type.String()) }))
+  o: Type.Optional(Type.Object({ x: Type.Optional(Type.Number()), 'a b': Type.Optional(Type.String()) })),
+  'q"\\': Type.Optional(Type.Union([Type.Number(), Type.String()])),
+  mix: Type.Optional(Type.Array(Type.Union([Type.Null(), Type.Boolean(), Type.Number(), Type.String()]))),
+  any: Type.Optional(Type.Any())
 })
 
 const text = fc.oneof(
@@ -22,21 +25,38 @@ const number = fc.oneof(
   fc.double({ noNaN: true, noDefaultInfinity: true })
 )
 const scalar = fc.oneof(text, number, fc.boolean(), fc.constant(null))
+const long = fc.tuple(fc.constantFrom('x', 'é', '\u{1f600}', '\u{10ffff}'), fc.constantFrom(254, 255, 256, 257, 300), fc.constantFrom('', 'a', '\uffff', '\u{1f600}'))
+  .map(([character, count, end]) => character.repeat(count) + end)
 
 /** A record of it, without an id. */
 export const thing = fc.record({
-  s: text,
+  s: fc.oneof({ weight: 4, arbitrary: text }, long),
   n: number,
   b: fc.boolean(),
   u: scalar,
   tags: fc.array(text, { maxLength: 3 }),
   nums: fc.array(fc.oneof(number, fc.constant(null)), { maxLength: 3 }),
-  o: fc.record({ x: number, 'a b': text }, { requiredKeys: [] })
+  o: fc.record({ x: number, 'a b': text }, { requiredKeys: [] }),
+  'q"\\': fc.oneof(number, text),
+  mix: fc.array(scalar, { maxLength: 3 }),
+  any: fc.oneof(scalar, fc.array(scalar, { maxLength: 2 }), fc.record({ x: scalar }))
 }, { requiredKeys: ['s', 'n', 'b', 'tags'] })
 
 export type Leaf = Record<string, unknown>
 const valueOf: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
-  s: text, n: number, b: fc.boolean(), u: scalar, tags: text, nums: fc.oneof(number, fc.constant(null)), 'o.x': fc.oneof(number, fc.constant(null)), 'o.a b': fc.oneof(text, fc.constant(null)), id: text
+  s: text,
+  n: number,
+  b: fc.boolean(),
+  u: scalar,
+  tags: text,
+  nums: fc.oneof(number, fc.constant(null)),
+  'o.x': fc.oneof(number, fc.constant(null)),
+  'o.a b': fc.oneof(text, fc.constant(null)),
+  id: text,
+  'q"\\': fc.oneof(number, text),
+  mix: scalar,
+  any: scalar,
+  'any.x': scalar
 }
 const leaf: fc.Arbitrary<Leaf> = fc.constantFrom(...Object.keys(valueOf)).chain(name => {
   const value = valueOf[name] ?? fc.constant(null)

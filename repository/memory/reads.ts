@@ -10,6 +10,7 @@ import { type Records, Walk } from './records.ts'
 export interface Kept extends Stored { readonly record: Json }
 
 const windowTime = 5 // milliseconds
+const windowBytes = 1_048_576 // of records of which fields are picked
 const checkedRecords = 64 // between two looks at the clock
 
 /** The records that a list looks through. They are shared from the end of the first window on, if that is not the last. */
@@ -18,13 +19,19 @@ export class Search implements Candidates {
   readonly #records: Records<Kept>
   readonly #walk: Walk<Kept>
   readonly #byId: boolean
+  readonly #bounds: Bounds
+  readonly #assertOpen: () => void
   #windows = 0
 
-  constructor (records: Records<Kept>, { sort, after }: ListQuery, position: number) {
+  constructor (records: Records<Kept>, { where, sort, after, fields = null }: ListQuery, position: number, assertOpen: () => void) {
+    assertOpen()
     this.position = position
     this.#records = records
+    this.#assertOpen = assertOpen
     this.#byId = sort.length === 0
     this.#walk = new Walk(records.chunks, this.#byId ? after?.id : undefined)
+    const simple = this.#byId && where === null // the page itself is the window
+    this.#bounds = simple ? { time: Infinity, bytes: fields === null ? Infinity : windowBytes } : { time: windowTime, bytes: Infinity }
   }
 
   get done (): boolean {
@@ -32,7 +39,8 @@ export class Search implements Candidates {
   }
 
   next (page: PageBuilder): void {
-    for (const kept of window(this.#walk)) {
+    this.#assertOpen()
+    for (const kept of window(this.#walk, this.#bounds)) {
       page.offer(kept, kept.record)
       if (this.#byId && page.end !== null) return
     }
@@ -44,12 +52,16 @@ export class Search implements Candidates {
   }
 }
 
-/** As many records as a few milliseconds are enough for. */
-function * window (walk: Walk<Kept>): Generator<Kept, void> {
-  const deadline = performance.now() + windowTime
-  for (let count = 1; count % checkedRecords !== 0 || performance.now() < deadline; count++) {
+/** What a window ends at. */
+interface Bounds { readonly time: number, readonly bytes: number }
+
+/** The next records, as many as there may be in one window, though one at least. */
+function * window (walk: Walk<Kept>, { time, bytes }: Bounds): Generator<Kept, void> {
+  const deadline = performance.now() + time
+  for (let [count, size] = [1, 0]; size < bytes && (count % checkedRecords !== 0 || performance.now() < deadline); count++) {
     const kept = walk.next()
     if (kept === null) return
+    size += kept.json.length
     yield kept
   }
 }
@@ -58,7 +70,7 @@ function * window (walk: Walk<Kept>): Generator<Kept, void> {
 export function nextPiece (walk: Walk<Kept>, matches: Predicate | null): Kept[] {
   const piece: Kept[] = []
   let size = 0
-  for (const kept of window(walk)) {
+  for (const kept of window(walk, { time: windowTime, bytes: Infinity })) {
     if (matches?.(kept.record) === false) continue
     piece.push(kept)
     size += Buffer.byteLength(kept.json)

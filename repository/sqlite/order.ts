@@ -1,6 +1,7 @@
 import type { Scalar } from '../../protocol/properties.ts'
-import { type Sort, type SortKey, type SortPlace, sortLimits } from '../../protocol/sort.ts'
+import type { Sort, SortKey, SortPlace } from '../../protocol/sort.ts'
 import { type Sql, all, always, any, jsonPath, readably } from './where.ts'
+import { zoneOf } from './zone.ts'
 
 /**
  * A condition that lets through every record whose place is between two, and few others: what comes through is compared
@@ -45,45 +46,4 @@ function valueSql (path: string): Sql {
     text: 'CASE WHEN json_type(record, ?) IN (\'array\', \'object\') THEN NULL ELSE record ->> ? END',
     values: [path, path]
   }
-}
-
-/**
- * All values of SQLite's that may be a key in JavaScript are between `low` and `high`; `null`: nothing is after them.
- * `exact`: those that are no reals are the key.
- */
-interface Zone { readonly low: number | string, readonly high: number | string | null, readonly exact: boolean }
-
-const wholeNumbers = 2 ** 49 // up to here the zone of one is smaller than 1
-
-/**
- * SQLite has integers that no double holds, and reads some decimals one unit in the last place off; it compares strings
- * to their end; and it is given none that has half of a surrogate pair.
- */
-function zoneOf (key: Exclude<Scalar, null>): Zone {
-  if (typeof key === 'boolean') return zoneOf(Number(key))
-  if (typeof key === 'string') {
-    const known = wellFormedStart(key)
-    return known === key && key.length < sortLimits.codePoints ? { low: key, high: key, exact: true } : { low: known, high: successor(known), exact: false }
-  }
-  const blur = Math.abs(key) * 2 ** -50 + Number.MIN_VALUE
-  return {
-    low: key === Infinity ? Number.MAX_VALUE : key - blur,
-    high: key === -Infinity ? -Number.MAX_VALUE : key + blur,
-    exact: Number.isInteger(key) && Math.abs(key) < wholeNumbers
-  }
-}
-
-/** A string after all that begin with `text`, or `null` where there is none. */
-function successor (text: string): string | null {
-  const points = Array.from(text, character => character.codePointAt(0) ?? 0)
-  const last = points.findLastIndex(point => point < 0x10ffff)
-  if (last < 0) return null
-  const next = (points[last] ?? 0) + 1
-  return String.fromCodePoint(...points.slice(0, last), next === 0xd800 ? 0xe000 : next)
-}
-
-function wellFormedStart (text: string): string {
-  if (text.isWellFormed()) return text
-  const characters = [...text]
-  return characters.slice(0, characters.findIndex(character => !character.isWellFormed())).join('')
 }

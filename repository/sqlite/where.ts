@@ -1,6 +1,7 @@
 import type { Scalar } from '../../protocol/properties.ts'
 import type { Condition, Where } from '../../protocol/where.ts'
 import type { Value } from './driver.ts'
+import { wholeNumbers, zoneOfNumber } from './zone.ts'
 
 /** A piece of SQL and what its `?`s stand for. */
 export interface Sql { readonly text: string, readonly values: readonly Value[] }
@@ -16,7 +17,7 @@ const mostConditions = 8
  * what comes through with the compiled predicate, which alone decides. It is wider than the `where` where SQLite's JSON
  * can't tell, or tells less exactly than JavaScript:
  * - it reads `true` as 1 and a missing property as `null`;
- * - before 3.53 it reads some very large and very small numbers one unit in the last place off.
+ * - it has integers that no double holds, and reads some decimals one unit in the last place off.
  */
 export function whereSql (where: Where | null): Sql {
   return readably(where === null || conditionsIn(where) > mostConditions ? always : junctionSql(where))
@@ -53,29 +54,41 @@ function junctionSql (where: Where): Sql {
 
 function conditionSql ({ path, operator, values }: Condition): Sql {
   const pathText = jsonPath(path)
-  if (pathText === null || operator === 'ne' || operator === 'nin' || !values.every(isExact) || values.includes(null)) return always
-  const compared = values.map(comparable)
-  const test = (value: string): string => operator === 'eq' || operator === 'in'
-    ? `${value} IN (${compared.map(() => '?').join()})`
-    : `${value} ${comparison[operator]} ?`
-  const plain = test('record ->> ?')
-  const inArray = `EXISTS (SELECT 1 FROM json_each(record, ?) WHERE ${test('value')})`
+  if (pathText === null || operator === 'ne' || operator === 'nin' || values.includes(null)) return always
+  const test = operator === 'in' ? oneOf(values) : comparison(operator, values[0] ?? null)
+  if (test === null) return always
   return {
-    text: `CASE json_type(record, ?) WHEN 'array' THEN ${inArray} ELSE ${plain} END`,
-    values: [pathText, pathText, ...compared, pathText, ...compared]
+    text: `CASE json_type(record, ?) WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each(record, ?) WHERE ${test.text('value')}) ELSE ${test.text('record ->> ?')} END`,
+    values: [pathText, pathText, ...test.values, pathText, ...test.values, ...(test.twice ? [pathText] : [])]
   }
 }
 
-const comparison = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const
+/** A test of one value; `twice`: its text has that value twice, the second time at its end. */
+interface Test { readonly values: readonly Value[], readonly twice?: boolean, text (value: string): string }
+
+const ordering = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const
+
+function comparison (operator: 'eq' | keyof typeof ordering, value: Scalar): Test {
+  if (typeof value !== 'number') return { values: [comparable(value)], text: found => `${found} ${operator === 'eq' ? '=' : ordering[operator]} ?` }
+  const { low, high } = zoneOfNumber(value)
+  if (operator === 'eq') return { values: [low, high], text: found => `${found} BETWEEN ? AND ?` }
+  return operator === 'gt' || operator === 'gte'
+    ? { values: [low], text: found => `${found} >= ?` }
+    : { values: [high], text: found => `${found} <= ?` }
+}
+
+/** Of numbers SQLite knows the whole ones; every real comes through. */
+function oneOf (values: readonly Scalar[]): Test | null {
+  const numbers = values.filter(value => typeof value === 'number')
+  if (numbers.some(number => Math.abs(number) >= wholeNumbers)) return null
+  const list = values.map(() => '?').join()
+  if (numbers.length === 0) return { values: values.map(comparable), text: found => `${found} IN (${list})` }
+  return { values: values.map(comparable), twice: true, text: found => `(${found} IN (${list}) OR typeof(${found}) = 'real')` }
+}
 
 /** SQLite's path to a property, or `null` where it has none: it knows no escapes in names. */
 export function jsonPath (path: readonly string[]): string | null {
   return path.some(key => JSON.stringify(key) !== `"${key}"`) ? null : `$${path.map(key => `."${key}"`).join('')}`
-}
-
-/** Numbers far from the ends of the range are read alike everywhere, and nothing near an end can pass for one of them. */
-function isExact (value: Scalar): boolean {
-  return typeof value !== 'number' || value === 0 || (Math.abs(value) > 1e-15 && Math.abs(value) < 1e15)
 }
 
 function comparable (value: Scalar): Value {
