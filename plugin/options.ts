@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler'
+import { whereLimits } from '../protocol/properties.ts'
 import { defaultPage } from '../repository/list.ts'
 import { memory } from '../repository/memory.ts'
 import { listLimits } from '../repository/read-budget.ts'
@@ -29,6 +30,8 @@ const Settings = Type.Object({
   maxBatch: Type.Optional(Type.Integer({ minimum: 1, description: 'The most records in one POST' })),
   maxLists: Type.Optional(Type.Integer({ minimum: 1, description: 'The most lists that look for their records at once, in the whole app' })),
   listWait: milliseconds('The longest that a list waits for others to end'),
+  maxConditions: Type.Optional(Type.Integer({ minimum: 1, description: 'The most conditions in a where' })),
+  maxLevels: Type.Optional(Type.Integer({ minimum: 1, maximum: 40, description: 'The most levels of $and and $or in a where' })),
   heartbeat: milliseconds('Time between two signs of life on a stream'),
   maxMessage: bytes('The largest message that a client of the stream may send'),
   tailSize: bytes('How much of the newest changes is kept in memory, once for all subscribers'),
@@ -55,6 +58,8 @@ const defaults = {
   maxBatch: 1000,
   maxPage: defaultPage,
   ...listLimits,
+  maxConditions: whereLimits.conditions,
+  maxLevels: whereLimits.levels,
   heartbeat: 15_000,
   maxMessage: 16_384,
   tailSize: 65_536,
@@ -93,8 +98,9 @@ export function readOptions (options: ChangeStreamOptions): ReadOptions {
   if (given !== undefined) assertFits('resource', checkResource, given)
   if (typeof repository !== 'function') throw refusal('repository', 'must be memory(), or what sqlite() returns', repository)
   const { name, noun = name, schema } = given ?? { name: 'people', noun: 'person', schema: Person }
-  const all = { ...defaults, path: `/${name}`, ...settings }
-  return { ...all, resource: new Resource({ name, noun, schema, maxRecord: all.maxRecord }), repository }
+  const all = { ...defaults, path: `/${name}`, ...settings, repository }
+  const limits = { conditions: all.maxConditions, levels: all.maxLevels }
+  return { ...all, resource: new Resource({ name, noun, schema, maxRecord: all.maxRecord, limits }) }
 }
 
 /** Options of `register` that Fastify reads itself. */
