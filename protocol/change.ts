@@ -57,6 +57,11 @@ export class LogEntry {
     this.beforeJson = row.beforeJson
   }
 
+  /** Neither before nor after it there was a record: something that is none was written or removed. */
+  get isNobodys (): boolean {
+    return this.json === null && this.beforeJson === null
+  }
+
   get at (): string {
     this.#at ??= new Date(this.time).toISOString()
     return this.#at

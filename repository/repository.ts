@@ -150,6 +150,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     checkConditions(conditions)
     const [outcome] = await this.#write([{
       id: key,
+      clears: conditions.ifMatch === undefined,
       decide: current => {
         this.#required(id, current, conditions)
         return null
@@ -252,7 +253,7 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   #announce (entries: readonly LogEntry[]): void {
     this.#tell('committed', entries)
     if (this.listenerCount('change') === 0) return
-    for (const entry of entries) this.#tell('change', entry.toChange())
+    for (const entry of entries) if (!entry.isNobodys) this.#tell('change', entry.toChange())
   }
 
   /** Emits, and lets no listener that throws, now or later, keep the news from the others. */

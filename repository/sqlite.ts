@@ -2,9 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import { Database } from './sqlite/database.ts'
 import { type Connection, type DriverName, type Open, findDriver, isFault } from './sqlite/driver.ts'
-import { prepareLayout, tablesOf, type Tables } from './sqlite/layout.ts'
+import { prepareLayout } from './sqlite/layout.ts'
 import { DatabaseFile } from './sqlite/file.ts'
+import { assertUsable } from './sqlite/names.ts'
 import { SqliteStore } from './sqlite/store.ts'
+import { type Tables, tablesOf } from './sqlite/tables.ts'
 import { ReadBudget } from './read-budget.ts'
 import type { Retention } from './retention.ts'
 import type { OpenStore } from './store.ts'
@@ -19,7 +21,7 @@ export interface SqliteOptions {
    * take the log's end, and readers that have seen that are told so.
    */
   readonly synchronous?: 'full' | 'normal'
-  /** How much of the log is kept: by default 100,000 changes, and all of the last hour. */
+  /** How much of the log is kept: by default 100,000 changes, and all of the last hour, but at most 256 MB. */
   readonly retention?: Partial<Retention>
   /** How long a write waits for a lock that another process holds, milliseconds; 5000 by default. */
   readonly busyTimeout?: number
@@ -47,10 +49,12 @@ export function sqlite (options: SqliteOptions): OpenStore {
     throw new TypeError(`sqlite: file must be the path of a database file, not ${JSON.stringify(file)}${file === ':memory:' ? '; memory() keeps nothing on disk' : ''}`)
   }
   const settings = { ...defaults, ...options, retention: { ...defaults.retention, ...options.retention } }
-  return async ({ name }, budget = new ReadBudget()) => {
+  return async ({ name, maxRecord }, budget = new ReadBudget()) => {
     const tables = tablesOf(name)
+    assertUsable(tables)
     const connection = await opened(await findDriver(driver), file, tables, settings)
-    return new SqliteStore(new Database(connection, tables), new DatabaseFile(file), settings, budget)
+    const open = (onUnreadable: (id: string) => void): Database => new Database(connection, tables, maxRecord, onUnreadable)
+    return new SqliteStore(open, new DatabaseFile(file), settings, budget)
   }
 }
 
@@ -75,10 +79,12 @@ function prepare (connection: Connection, tables: Tables, synchronous: 'full' | 
   connection.exec(`PRAGMA synchronous = ${synchronous}; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON`)
   const { journal_mode: mode } = connection.prepare('PRAGMA journal_mode = WAL').get() as { journal_mode: string }
   if (mode !== 'wal') throw new TypeError(`it can't be switched to WAL mode, it stays in "${mode}"`)
-  connection.exec('BEGIN IMMEDIATE')
+  connection.exec('PRAGMA ignore_check_constraints = ON') // they are for other writers; what is written here has been checked
+  const { foreign_keys: foreignKeys } = connection.prepare('PRAGMA foreign_keys').get() as { foreign_keys: number }
+  connection.exec('PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE')
   try {
     prepareLayout(connection, tables)
-    connection.exec('COMMIT')
+    connection.exec(`COMMIT; PRAGMA foreign_keys = ${foreignKeys}`)
   } catch (error) {
     connection.exec('ROLLBACK')
     throw error

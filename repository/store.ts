@@ -10,6 +10,8 @@ export interface Mutation {
   readonly id: string
   /** The `id` was made for this write, so there is no record to look for. */
   readonly fresh?: boolean
+  /** Where what is stored under the `id` is no record, it is deleted, and `decide` not asked. */
+  readonly clears?: boolean
   /**
    * What becomes of the record: its new JSON text, `null` to delete it, `undefined` to leave it as it is.
    * Called inside the transaction, once or again when that is tried again. What it throws refuses the whole write.

@@ -2,7 +2,9 @@ import { LogEntry } from '../../protocol/change.ts'
 import type { Stored } from '../../protocol/log.ts'
 import type { Connection, Statement, Value } from './driver.ts'
 import { Epochs, type PastEpoch } from './epochs.ts'
-import type { Tables } from './layout.ts'
+import { readable } from './readable.ts'
+import { type Tables, suffixes, textOf } from './tables.ts'
+import { vouched } from './triggers.ts'
 
 /** What the log spans: every position up to `floor` has been trimmed, `head` is the newest. */
 export interface Bounds { readonly epoch: string, readonly floor: number, readonly head: number }
@@ -12,7 +14,7 @@ export interface RecordChange { readonly id: string, readonly before: Stored | n
 
 interface LogMark { readonly position: number, readonly id: string, readonly time: number }
 
-interface LogRow extends LogMark { readonly before: string | null, readonly after: string | null }
+interface LogRow extends LogMark { readonly before: string | null, readonly after: string | null, readonly vouched: number }
 interface RecordRow { readonly id: string, readonly record: string, readonly version: number }
 
 const statementsKept = 200
@@ -28,12 +30,19 @@ export class Database {
   #head = 0
   /** Of the log as a whole; another one when it was put in this one's place. */
   #epoch = ''
+  readonly #maxRecord: number
+  readonly #onUnreadable: (id: string) => void
 
-  constructor (connection: Connection, tables: Tables) {
+  /**
+   * @param maxRecord bytes of the largest record
+   * @param onUnreadable hears of each row that is no record, whenever it is met
+   */
+  constructor (connection: Connection, tables: Tables, maxRecord: number, onUnreadable: (id: string) => void) {
     this.#connection = connection
     this.tables = tables
-    this.#sql = sqlOf(tables)
-    connection.exec('PRAGMA ignore_check_constraints = ON') // they are for other writers; what is written here has been checked
+    this.#maxRecord = maxRecord
+    this.#onUnreadable = onUnreadable
+    this.#sql = sqlOf(tables, maxRecord)
   }
 
   /** The prepared form of `sql`, kept for the next time. */
@@ -126,9 +135,25 @@ export class Database {
     this.#epochs = epochs
   }
 
-  entriesAfter (position: number, limit = -1): LogEntry[] {
-    const rows = this.statement(this.#sql.entries).all(position, limit) as LogRow[]
-    return rows.map(({ position, id, time, after, before }) => this.#entry({ position, id, time }, oneLine(after), oneLine(before)))
+  /** The entries behind `position`: as many as `limit`, or until their texts come to `bytes`, but one at least. */
+  entriesAfter (position: number, limit = -1, bytes = Infinity): LogEntry[] {
+    const entries: LogEntry[] = []
+    let size = 0
+    for (const row of this.statement(this.#sql.entries).iterate(position, limit)) {
+      const { id, before, after, vouched } = row as LogRow
+      const entry = this.#entry(row as LogRow, this.#json(id, after, vouched >= 2), this.#json(id, before, vouched % 2 === 1))
+      entries.push(entry)
+      size += (entry.json?.length ?? 0) + (entry.beforeJson?.length ?? 0)
+      if (size >= bytes) break
+    }
+    return entries
+  }
+
+  #json (id: string, text: string | null, vouched: boolean): string | null {
+    if (text === null) return null
+    const json = readable(id, text, vouched, this.#maxRecord)
+    if (json === null) this.#onUnreadable(id)
+    return json
   }
 
   /** The entries behind `position`, which are those of `changes` if nobody else has a hand in it: then their texts need not be read again. */
@@ -147,31 +172,60 @@ export class Database {
     return this.records(this.#sql.record, id)[0] ?? null
   }
 
-  /** What a query for `id`, `record` and `version` finds. */
+  /** What a query for `id`, `record` and `version` finds, but for unreadable rows. */
   records (sql: string, ...values: Value[]): Stored[] {
     const rows = this.statement(sql).all(...values) as RecordRow[]
-    return rows.map(row => this.#stored(row))
+    const found: Stored[] = []
+    for (const row of rows) {
+      const stored = this.stored(row)
+      if (stored) found.push(stored)
+    }
+    return found
   }
 
   /** The same one by one, as they are read: what is not asked for is not in memory. */
   * eachRecord (sql: string, values: readonly Value[]): Generator<Stored, void> {
-    for (const row of this.statement(sql).iterate(...values)) yield this.#stored(row as RecordRow)
+    for (const row of this.statement(sql).iterate(...values)) {
+      const stored = this.stored(row as RecordRow)
+      if (stored) yield stored
+    }
   }
 
-  #stored ({ id, record, version }: RecordRow): Stored {
-    return { id, version: this.#epochs.cursor(version), json: oneLine(record) }
+  /** The record of a row, or `null` where that is unreadable. */
+  stored ({ id, record, version }: RecordRow): Stored | null {
+    const json = this.#json(id, record, version > 0)
+    return json === null ? null : { id, version: this.#epochs.cursor(Math.abs(version)), json }
+  }
+
+  /** Removes a row, also an unreadable one; whether there was one. */
+  remove (id: string): boolean {
+    const exists = this.statement(this.#sql.exists).get(id) !== undefined
+    if (exists) this.statement(this.#sql.remove).run(id)
+    return exists
   }
 
   /** Creates, replaces or deletes a record; the triggers write the log. */
   apply ({ id, before, json }: RecordChange): void {
     if (json === null) this.statement(this.#sql.remove).run(id)
-    else if (before === null) this.statement(this.#sql.insert).run(id, json)
+    else if (before === null) this.statement(this.#sql.insert).run(id, json, json)
     else this.statement(this.#sql.update).run(json, id)
   }
 
   /** The last position after `floor`, at most `upTo`, that bears a time until `time`; `floor` where none does. */
   lastUntil (time: number, floor: number, upTo: number): number {
     const { position } = this.statement(this.#sql.old).get(floor, upTo, time) as { position: number | null }
+    return position ?? floor
+  }
+
+  /**
+   * The last position after `floor`, at most `upTo`, that must go so that the log holds no more than `bytes`; `floor` where none must.
+   * What goes with it comes to `most` bytes, and the rest of its own.
+   */
+  lastBeyond (bytes: number, floor: number, upTo: number, most: number): number {
+    const newest = this.statement(this.#sql.newest).get() as { end: number } | undefined
+    const oldest = this.statement(this.#sql.oldest).get() as { start: number } | undefined
+    if (!newest || !oldest || newest.end - oldest.start <= bytes) return floor
+    const { position } = this.statement(this.#sql.beyond).get(floor, upTo, Math.min(newest.end - bytes, oldest.start + most)) as { position: number | null }
     return position ?? floor
   }
 
@@ -192,23 +246,28 @@ export class Database {
   }
 }
 
-/** JSON that another process wrote may hold line breaks between its parts; the text stream and SSE can't. */
-function oneLine<T extends string | null> (json: T): T {
-  return (json !== null && /[\n\r]/.test(json) ? JSON.stringify(JSON.parse(json)) : json) as T
-}
-
-function sqlOf ({ name, nameText, records, changes }: Tables) {
+function sqlOf ({ name, nameText, records, changes, plain }: Tables, maxRecord: number) {
+  const later = `SELECT later.before FROM ${changes} AS later INDEXED BY ${plain.large} WHERE later.large = 1 AND later.id = entry.id AND later.position > entry.position ORDER BY later.position LIMIT 1`
+  const present = `SELECT kept.record FROM ${records} AS kept WHERE kept.id = entry.id`
+  const fitting = (text: string): string => `CASE WHEN octet_length(${text}) > ${maxRecord} THEN '' ELSE ${text} END` // what is too large is not brought here
   return {
-    bounds: `SELECT epoch, floor, coalesce((SELECT seq FROM sqlite_sequence WHERE name = '${name}_changes'), 0) AS head FROM change_streams WHERE resource = ${nameText}`,
-    epochs: `SELECT epoch, up_to AS upTo FROM change_stream_epochs WHERE resource = ${nameText} ORDER BY up_to`,
-    entries: `SELECT position, id, time, before, after FROM ${changes} WHERE position > ? ORDER BY position LIMIT ?`,
+    bounds: `SELECT epoch, floor, coalesce((SELECT seq FROM main.sqlite_sequence WHERE name = ${textOf(name + suffixes.changes)}), 0) AS head FROM main.change_streams WHERE resource = ${nameText}`,
+    epochs: `SELECT epoch, up_to AS upTo FROM main.change_stream_epochs WHERE resource = ${nameText} ORDER BY up_to`,
+    entries: `
+      SELECT position, id, time, checked * 2 + (coalesce(before_version, 0) > 0) AS vouched, CASE WHEN large = 1 THEN ${fitting('before')} ELSE before END AS before,
+        CASE WHEN after = '' THEN ${fitting(`coalesce((${later}), (${present}))`)} ELSE after END AS after
+      FROM ${changes} AS entry WHERE position > ? ORDER BY position LIMIT ?`,
     marks: `SELECT position, id, time FROM ${changes} WHERE position > ? ORDER BY position`,
     old: `SELECT max(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time <= ?`,
-    record: `SELECT id, record, version FROM ${records} WHERE id = ?`,
-    insert: `INSERT INTO ${records} (id, record) VALUES (?, ?)`,
-    update: `UPDATE ${records} SET record = ? WHERE id = ?`,
+    newest: `SELECT start + size AS "end" FROM ${changes} ORDER BY position DESC LIMIT 1`,
+    oldest: `SELECT start FROM ${changes} ORDER BY position LIMIT 1`,
+    beyond: `SELECT max(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND start < ?`,
+    record: `SELECT id, ${fitting('record')} AS record, version FROM ${records} WHERE id = ?`,
+    exists: `SELECT 1 FROM ${records} WHERE id = ?`,
+    insert: `INSERT INTO ${records} (id, record, version) VALUES (?, ?, ${vouched}) ON CONFLICT (id) DO UPDATE SET record = ?, version = ${vouched}`, // the row may be there, and be no record,
+    update: `UPDATE ${records} SET record = ?, version = ${vouched} WHERE id = ?`,
     remove: `DELETE FROM ${records} WHERE id = ?`,
     forget: `DELETE FROM ${changes} WHERE position <= ?`,
-    floor: `UPDATE change_streams SET floor = max(floor, ?) WHERE resource = ${nameText}`
+    floor: `UPDATE main.change_streams SET floor = max(floor, ?) WHERE resource = ${nameText}`
   } as const
 }

@@ -1,53 +1,31 @@
 import type { Connection } from './driver.ts'
 import { newEpoch } from './epochs.ts'
-
-/** The tables of one resource, quoted for SQL. */
-export interface Tables {
-  /** The name as it is, and as SQL text. */
-  readonly name: string
-  readonly nameText: string
-  /** `id`, `record` (JSON), `version`. */
-  readonly records: string
-  /** The log. */
-  readonly changes: string
-  /** What `INSERT OR REPLACE` is about to replace, which fires no trigger of its own. */
-  readonly replaced: string
-  /** Name of a trigger. */
-  trigger (name: string): string
-}
-
-export function tablesOf (name: string): Tables {
-  const quoted = (suffix = ''): string => `"${name}${suffix}"`
-  return {
-    name,
-    nameText: `'${name}'`,
-    records: quoted(),
-    changes: quoted('_changes'),
-    replaced: quoted('_replaced'),
-    trigger: trigger => quoted(`_${trigger}`)
-  }
-}
+import { assertOurs } from './names.ts'
+import { type Tables, nameOf, suffixes } from './tables.ts'
+import { type Trigger, idSql, recordSql, sizeSql, triggers, vouchedSql } from './triggers.ts'
 
 const registry = `
-  CREATE TABLE IF NOT EXISTS change_streams (
+  CREATE TABLE IF NOT EXISTS main.change_streams (
     resource TEXT NOT NULL PRIMARY KEY,
     layout INTEGER NOT NULL,
     epoch TEXT NOT NULL,
     floor INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS change_stream_epochs (
+  CREATE TABLE IF NOT EXISTS main.change_stream_epochs (
     resource TEXT NOT NULL,
     up_to INTEGER NOT NULL,
     epoch TEXT NOT NULL,
     PRIMARY KEY (resource, up_to)
   ) STRICT, WITHOUT ROWID`
 
-/**
- * How the tables are made, one step per layout; a file of an older layout gets the steps that it lacks.
- * The record is JSON text: what was measured beside real columns is told in docs/storage.md.
- */
-const steps: readonly ((tables: Tables) => string)[] = [
-  ({ records, changes, replaced }) => `
+interface Layout {
+  /** Makes this layout's tables of those of the one before, and leaves all that is in them as it is. */
+  readonly step: (connection: Connection, tables: Tables) => void
+  readonly triggers: readonly Trigger[]
+}
+
+function firstTables (connection: Connection, { records, changes, replaced }: Tables): void {
+  connection.exec(`
     CREATE TABLE IF NOT EXISTS ${records} (
       id TEXT NOT NULL PRIMARY KEY,
       record TEXT NOT NULL CHECK (record ->> '$.id' IS id),
@@ -61,99 +39,117 @@ const steps: readonly ((tables: Tables) => string)[] = [
       before_version INTEGER,
       after TEXT
     ) STRICT;
-    CREATE TABLE ${replaced} (id TEXT NOT NULL PRIMARY KEY, record TEXT NOT NULL, version INTEGER NOT NULL) STRICT, WITHOUT ROWID`
-]
-
-const now = 'CAST(round((julianday(\'now\') - 2440587.5) * 86400000) AS INTEGER)' // unixepoch's 'subsec' is newer than many a shell
-
-/** The triggers that write the log, whoever writes the record: this process, another, or a shell. */
-function triggers ({ records, changes, replaced, trigger }: Tables): Record<string, string> {
-  const log = (id: string, before: string, version: string, after: string): string =>
-    `INSERT INTO ${changes} (id, time, before, before_version, after) VALUES (${id}, ${now}, ${before}, ${version}, ${after})`
-  const previous = (column: string): string => `(SELECT ${column} FROM ${replaced} WHERE id = NEW.id)`
-  const stamp = `UPDATE ${records} SET version = last_insert_rowid() WHERE id = NEW.id`
-  const forget = (id: string): string => `DELETE FROM ${replaced} WHERE id = ${id}`
-  return {
-    [trigger('replace')]: `BEFORE INSERT ON ${records} WHEN EXISTS (SELECT 1 FROM ${records} WHERE id = NEW.id) BEGIN
-      ${forget('NEW.id')};
-      INSERT INTO ${replaced} SELECT id, record, version FROM ${records} WHERE id = NEW.id;
-    END`,
-    [trigger('insert')]: `AFTER INSERT ON ${records} BEGIN
-      ${log('NEW.id', previous('record'), previous('version'), 'NEW.record')};
-      ${stamp};
-      ${forget('NEW.id')};
-    END`,
-    [trigger('update')]: `AFTER UPDATE OF id, record ON ${records} WHEN NEW.id = OLD.id AND NEW.record <> OLD.record BEGIN
-      ${log('NEW.id', 'OLD.record', 'OLD.version', 'NEW.record')};
-      ${stamp};
-      ${forget('NEW.id')};
-    END`,
-    [trigger('rename')]: `AFTER UPDATE OF id, record ON ${records} WHEN NEW.id <> OLD.id BEGIN
-      ${log('OLD.id', 'OLD.record', 'OLD.version', 'NULL')};
-      ${log('NEW.id', 'NULL', 'NULL', 'NEW.record')};
-      ${stamp};
-      ${forget('OLD.id')};
-    END`,
-    [trigger('delete')]: `AFTER DELETE ON ${records} BEGIN
-      ${log('OLD.id', 'OLD.record', 'OLD.version', 'NULL')};
-      ${forget('OLD.id')};
-    END`
-  }
+    CREATE TABLE ${replaced} (id TEXT NOT NULL PRIMARY KEY, record TEXT NOT NULL, version INTEGER NOT NULL) STRICT, WITHOUT ROWID`)
 }
 
 /**
+ * Refuses what is no record, tells how much the log holds, and holds a large record once. A `version` becomes negative where
+ * nobody can vouch for the record. Rows that would be refused now are taken over: they are unreadable.
+ */
+function strictTables (connection: Connection, { name, plain, replaced, large }: Tables): void {
+  rebuild(connection, name, `
+      id TEXT NOT NULL PRIMARY KEY CONSTRAINT id_is_plain CHECK (${idSql}),
+      record TEXT NOT NULL CONSTRAINT record_is_a_json_object_with_its_id CHECK (${recordSql}),
+      version INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID`,
+  rows => `SELECT id, record, CASE WHEN ${vouchedSql('id', 'record')} THEN abs(version) ELSE -abs(version) END FROM ${rows}`)
+  const log = `${name}${suffixes.changes}`
+  const head = headOf(connection, log)
+  const isDone = connection.prepare('SELECT 1 FROM pragma_table_info(?, \'main\') WHERE name = \'start\'').get(log) !== undefined
+  if (!isDone) {
+    rebuild(connection, log, `
+      position INTEGER PRIMARY KEY AUTOINCREMENT,
+      id TEXT NOT NULL,
+      time INTEGER NOT NULL,
+      checked INTEGER NOT NULL,
+      large INTEGER NOT NULL,
+      size INTEGER NOT NULL,
+      start INTEGER NOT NULL,
+      before_version INTEGER,
+      before TEXT,
+      after TEXT
+    ) STRICT`,
+    rows => `SELECT position, id, time, 0, 0, size, sum(size) OVER (ORDER BY position) - size, -before_version, before, after FROM (SELECT *, ${sizeSql('before', 'after')} AS size FROM ${rows})`)
+  }
+  setHead(connection, log, head)
+  connection.exec(`CREATE INDEX IF NOT EXISTS ${large} ON ${plain.changes} (id) WHERE large = 1; UPDATE ${replaced} SET version = -abs(version)`)
+}
+
+/** Puts a table of the same name in a table's place, with the indexes and triggers that the app has put on that. */
+function rebuild (connection: Connection, name: string, definition: string, select: (rows: string) => string): void {
+  const [table, aside] = [nameOf(name), nameOf(`${name}_rebuilt`)]
+  const extras = connection.prepare('SELECT sql FROM main.sqlite_schema WHERE tbl_name = ? COLLATE NOCASE AND type IN (\'index\', \'trigger\') AND sql IS NOT NULL').all(name) as { sql: string }[]
+  connection.exec(`
+    PRAGMA legacy_alter_table = ON; -- what else in the file speaks of the table goes on to do so
+    CREATE TABLE main.${aside} (${definition};
+    INSERT INTO main.${aside} ${select(`main.${table}`)};
+    DROP TABLE main.${table};
+    ALTER TABLE main.${aside} RENAME TO ${table};
+    PRAGMA legacy_alter_table = OFF`)
+  for (const { sql } of extras) connection.exec(sql)
+}
+
+/**
+ * How the tables are made, one step per layout; a file of an older layout gets the steps that it lacks.
+ * The record is JSON text: what was measured beside real columns is told in docs/storage.md.
+ */
+const layouts: readonly Layout[] = [
+  { step: firstTables, triggers: ['replace', 'insert', 'update', 'rename', 'delete'] },
+  { step: strictTables, triggers: ['replace', 'move', 'insert', 'update', 'rename', 'delete'] }
+]
+
+const newest = layouts.length
+
+/**
  * Makes the tables and triggers of a resource, or brings them up to date, and begins an epoch, inside the caller's transaction.
- * @throws {TypeError} where the file has a newer layout, or a table of that name that is not ours
+ * Constraints must not be enforced in it, neither those of rows nor foreign keys.
+ * @throws {TypeError} where the file has a newer layout, or where a name is taken
  */
 export function prepareLayout (connection: Connection, tables: Tables): void {
   connection.exec(registry)
-  const known = connection.prepare('SELECT layout, epoch, floor FROM change_streams WHERE resource = ?').get(tables.name) as { layout: number, epoch: string, floor: number } | undefined
-  if (known && known.layout > steps.length) {
-    throw new TypeError(`it has layout ${known.layout} of "${tables.name}", and this version knows layouts up to ${steps.length}: update fastify-change-stream`)
+  const known = connection.prepare('SELECT layout, epoch, floor FROM main.change_streams WHERE resource = ?').get(tables.name) as { layout: number, epoch: string, floor: number } | undefined
+  if (known && known.layout > newest) {
+    throw new TypeError(`it has layout ${known.layout} of "${tables.name}", and this version knows layouts up to ${newest}: update fastify-change-stream`)
   }
   assertOurs(connection, tables)
-  const whole = known !== undefined && isWhole(connection, tables)
+  const whole = known !== undefined && isWhole(connection, tables, known.layout)
   if (!whole) connection.exec(`DROP TABLE IF EXISTS ${tables.changes}; DROP TABLE IF EXISTS ${tables.replaced}`)
-  if (!whole || known.layout < steps.length) {
-    for (const step of steps.slice(whole ? known.layout : 0)) connection.exec(step(tables))
-    for (const [name, text] of Object.entries(triggers(tables))) connection.exec(`DROP TRIGGER IF EXISTS ${name}; CREATE TRIGGER ${name} ${text}`)
+  if (!whole || known.layout < newest) {
+    const made = Object.entries(triggers(tables)).map(([name, text]) => ({ name: nameOf(`${tables.name}_${name}`), text }))
+    for (const { name } of made) connection.exec(`DROP TRIGGER IF EXISTS main.${name}`)
+    for (const { step } of layouts.slice(whole ? known.layout : 0)) step(connection, tables)
+    for (const { name, text } of made) connection.exec(`CREATE TRIGGER main.${name} ${text}`)
   }
   const floor = whole ? known.floor : restart(connection, tables)
-  if (whole) connection.prepare(endEpoch).run(tables.name, known.epoch, `${tables.name}_changes`)
-  connection.prepare('INSERT OR REPLACE INTO change_streams (resource, layout, epoch, floor) VALUES (?, ?, ?, ?)')
-    .run(tables.name, steps.length, newEpoch(), floor)
+  if (whole) connection.prepare(endEpoch).run(tables.name, known.epoch, headOf(connection, `${tables.name}${suffixes.changes}`))
+  connection.prepare('INSERT OR REPLACE INTO main.change_streams (resource, layout, epoch, floor) VALUES (?, ?, ?, ?)')
+    .run(tables.name, newest, newEpoch(), floor)
 }
 
 /** The last epoch is over, at the newest position. One that has given out none is forgotten, since no cursor bears its name. */
-const endEpoch = `
-  INSERT OR IGNORE INTO change_stream_epochs (resource, epoch, up_to)
-  VALUES (?, ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0))`
+const endEpoch = 'INSERT OR IGNORE INTO main.change_stream_epochs (resource, epoch, up_to) VALUES (?, ?, ?)'
 
 /** Starts an empty log behind the versions that records bear, so that none is given out twice. */
 function restart (connection: Connection, { name, records }: Tables): number {
-  connection.prepare('DELETE FROM change_stream_epochs WHERE resource = ?').run(name)
-  const { version } = connection.prepare(`SELECT coalesce(max(version), 0) AS version FROM ${records}`).get() as { version: number }
-  connection.prepare('INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)').run(`${name}_changes`, version)
+  connection.prepare('DELETE FROM main.change_stream_epochs WHERE resource = ?').run(name)
+  const { version } = connection.prepare(`SELECT coalesce(max(abs(version)), 0) AS version FROM ${records}`).get() as { version: number }
+  setHead(connection, `${name}${suffixes.changes}`, version)
   return version
 }
 
-/** @throws {TypeError} where one of the names is taken by something else: an app's own table, or another resource */
-function assertOurs (connection: Connection, { name }: Tables): void {
-  const alike = connection.prepare('SELECT resource FROM change_streams WHERE resource = ? COLLATE NOCASE AND resource <> ?').get(name, name) as { resource: string } | undefined
-  if (alike) throw new TypeError(`it has a resource "${alike.resource}", and SQLite tells no "${name}" from it: name the resource differently, or use another file`)
-  const columnsOf = connection.prepare('SELECT group_concat(name) AS names FROM (SELECT name FROM pragma_table_info(?) ORDER BY name)')
-  for (const [suffix, expected] of Object.entries(columns)) {
-    const { names } = columnsOf.get(name + suffix) as { names: string | null }
-    if (names !== null && names !== expected) throw new TypeError(`it has a table "${name}${suffix}" that is not one of ours (${expected}): name the resource differently, or use another file`)
-  }
+function headOf (connection: Connection, log: string): number {
+  return (connection.prepare('SELECT coalesce(max(seq), 0) AS head FROM main.sqlite_sequence WHERE name = ?').get(log) as { head: number }).head
 }
 
-/** The columns of a resource's tables, by what follows its name. */
-const columns = { '': 'id,record,version', _changes: 'after,before,before_version,id,position,time', _replaced: 'id,record,version' } as const
+function setHead (connection: Connection, log: string, head: number): void {
+  connection.prepare('DELETE FROM main.sqlite_sequence WHERE name = ?').run(log)
+  connection.prepare('INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)').run(log, head)
+}
 
-/** Whether nothing could have been written past the log: its table and all its triggers are there. */
-function isWhole (connection: Connection, tables: Tables): boolean {
-  const wanted = [tables.changes, ...Object.keys(triggers(tables))].map(quoted => quoted.slice(1, -1))
-  const found = connection.prepare(`SELECT count(*) AS count FROM sqlite_schema WHERE name IN (${wanted.map(() => '?').join()})`).get(...wanted) as { count: number }
-  return found.count === wanted.length
+/** Whether nothing could have been written past the log: its table and all the triggers of its layout are there. */
+function isWhole (connection: Connection, { name }: Tables, layout: number): boolean {
+  const log = `${name}${suffixes.changes}`
+  const items = connection.prepare('SELECT type, name FROM main.sqlite_schema WHERE (type = \'trigger\' AND tbl_name = ?) OR (type = \'table\' AND name = ?)').all(name, log) as { type: string, name: string }[]
+  const has = (type: string, name: string): boolean => items.some(item => item.type === type && item.name === name)
+  return has('table', log) && (layouts[layout - 1]?.triggers ?? []).every(trigger => has('trigger', `${name}_${trigger}`))
 }

@@ -25,6 +25,8 @@ export interface SqliteSettings {
 }
 
 const pageSize = 1000
+const pageBytes = 4_194_304
+const mostReported = 1000 // unreadable rows
 const trimPause = 20 // milliseconds between steps
 const fileInterval = 1000 // milliseconds between looks at the file
 
@@ -43,13 +45,17 @@ export class SqliteStore implements Store {
   #position: number
   #dataVersion: number
   #telling: Promise<void> | undefined
+  readonly #unreadable = new Set<string>()
+  /** Characters told since the log was last trimmed. */
+  #grown = 0
+  #isTrimming = false
   /** `closing`: the writes under way finish, and no more are taken. */
   #state: 'open' | 'closing' | 'closed' = 'open'
   /** The file was not where it was when last looked for. */
   #isGone = false
 
-  constructor (database: Database, file: DatabaseFile, settings: SqliteSettings, budget: ReadBudget) {
-    this.#database = database
+  constructor (open: (onUnreadable: (id: string) => void) => Database, file: DatabaseFile, settings: SqliteSettings, budget: ReadBudget) {
+    const database = this.#database = open(id => this.#reportUnreadable(id))
     this.#file = file
     this.#settings = settings
     this.#trimmer = new Trimmer(database, settings.retention)
@@ -73,6 +79,7 @@ export class SqliteStore implements Store {
       atomically: write => database.atomically(write),
       read: id => database.read(id),
       apply: change => database.apply(change),
+      remove: id => database.remove(id),
       head: () => database.bounds().head,
       entriesOf: (changes, position) => database.entriesOf(changes, position),
       announce: entries => this.#announce(entries),
@@ -125,13 +132,13 @@ export class SqliteStore implements Store {
     return refusal ? Promise.reject(refusal) : this.#writer.write(mutations)
   }
 
-  async changes (after: number, limit: number): Promise<LogPage> {
+  async changes (after: number, limit: number, bytes?: number): Promise<LogPage> {
     this.#assertOpen()
-    return this.#changes(after, limit)
+    return this.#changes(after, limit, bytes)
   }
 
-  #changes (after: number, limit: number): LogPage {
-    return this.#read(() => ({ ...this.#database.bounds(), entries: this.#database.entriesAfter(after, limit) }))
+  #changes (after: number, limit: number, bytes?: number): LogPage {
+    return this.#read(() => ({ ...this.#database.bounds(), entries: this.#database.entriesAfter(after, limit, bytes) }))
   }
 
   snapshot (where: Where | null): Snapshot {
@@ -176,6 +183,13 @@ export class SqliteStore implements Store {
     }
   }
 
+  /** Says so once, as long as there are not too many to remember. */
+  #reportUnreadable (id: string): void {
+    if (this.#unreadable.has(id) || this.#unreadable.size >= mostReported) return
+    this.#unreadable.add(id)
+    this.#events?.failed(new ChangeStreamError('internal', `${this.#database.tables.name}: what is stored under the id ${JSON.stringify(id)} is no record, and counts as absent`))
+  }
+
   /** Whether the log was found to be another one since it was last asked: somebody put it in this one's place. */
   #noticeEpoch (): boolean {
     if (this.#database.epoch === this.#epoch) return false
@@ -198,6 +212,8 @@ export class SqliteStore implements Store {
   #tell (entries: readonly LogEntry[]): void {
     this.#position = entries.at(-1)?.position ?? this.#position
     this.#events?.committed(entries)
+    for (const { json, beforeJson } of entries) this.#grown += (json?.length ?? 0) + (beforeJson?.length ?? 0)
+    if (this.#grown > this.#settings.retention.bytes / 16) this.#trim().catch((error: unknown) => this.#reportFault(error)) // the log must not outgrow its bounds until the timer comes
   }
 
   /** Tells all that has been committed so far, page by page, a turn of the event loop between them. */
@@ -214,12 +230,19 @@ export class SqliteStore implements Store {
   async #tellPages (): Promise<void> {
     const epoch = this.#epoch
     for (;;) {
-      const { entries } = this.#changes(this.#position, pageSize)
+      const { floor, head, entries } = this.#changes(this.#position, pageSize, pageBytes)
       if (this.#epoch !== epoch) return // it was read behind a position of the log that was here before
+      if (floor > this.#position) return this.#skipTo(head) // another process has forgotten what was not told here
       if (entries.length > 0) this.#tell(entries)
-      if (entries.length < pageSize) return
+      if (this.#position >= head) return
       await turn()
     }
+  }
+
+  /** Goes on at `head`: whoever listens must start anew, since nothing can be said of what was before. */
+  #skipTo (head: number): void {
+    this.#position = head
+    this.#events?.reset()
   }
 
   async #poll (): Promise<void> {
@@ -232,6 +255,18 @@ export class SqliteStore implements Store {
 
   /** Forgets what need not be kept, in steps so small that writers don't notice; a busy database is left for the next time. */
   async #trim (): Promise<void> {
+    if (this.#isTrimming) return
+    this.#isTrimming = true
+    try {
+      await this.#trimSteps()
+    } finally {
+      this.#isTrimming = false
+    }
+  }
+
+  async #trimSteps (): Promise<void> {
+    this.#grown = 0
+    await turn()
     while (this.#state === 'open' && !this.#isGone && this.#trimmer.step(this.#position)) await delay(trimPause, undefined, { ref: false })
   }
 
@@ -244,10 +279,15 @@ export class SqliteStore implements Store {
       try {
         await work()
       } catch (error) {
-        if (!isBusy(error)) this.#events?.failed(error)
+        this.#reportFault(error)
       }
       running = false
     }, interval).unref())
+  }
+
+  /** A busy database is no fault: what was tried is tried again. */
+  #reportFault (error: unknown): void {
+    if (!isBusy(error)) this.#events?.failed(error)
   }
 
   #assertOpen (): void {

@@ -2,6 +2,7 @@ import type { Retention } from '../retention.ts'
 import type { Database } from './database.ts'
 
 const stepEntries = 500 // a millisecond or two
+const stepBytes = 4_194_304
 
 /** A position that was the newest one at a time of `performance.now()`'s. */
 interface Sighting { readonly position: number, readonly at: number }
@@ -29,7 +30,8 @@ export class Trimmer {
     const { floor, head } = this.#database.bounds()
     this.#see(head)
     const upTo = Math.min(floor + stepEntries, head - this.#retention.count, told)
-    const cut = upTo > floor ? this.#oldUpTo(floor, upTo) : floor
+    const old = upTo > floor ? this.#oldUpTo(floor, upTo) : floor
+    const cut = Math.max(old, this.#database.lastBeyond(this.#retention.bytes, floor, Math.min(floor + stepEntries, told), stepBytes))
     if (cut <= floor) return false
     this.#database.begin()
     try {
@@ -39,7 +41,7 @@ export class Trimmer {
       this.#database.rollback()
       throw error
     }
-    return cut === floor + stepEntries
+    return cut === floor + stepEntries || cut > old
   }
 
   /**

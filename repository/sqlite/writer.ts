@@ -19,6 +19,8 @@ export interface WriteHost {
   read (id: string): Stored | null
   /** Creates, replaces or deletes the record. */
   apply (change: RecordChange): void
+  /** Deletes what is stored under an id, be it a record or not; whether there was something. */
+  remove (id: string): boolean
   /** The newest position. */
   head (): number
   /** The log behind a position, in which `changes` have been made. */
@@ -214,8 +216,9 @@ export class Writer {
     }
   }
 
-  #apply ({ id, fresh, decide }: Mutation): Applied {
+  #apply ({ id, fresh, clears, decide }: Mutation): Applied {
     const before = fresh ? null : this.#host.read(id)
+    if (clears && before === null && this.#host.remove(id)) return { id, before, json: null }
     const json = decide(before)
     if (json === undefined || (json === null && before === null)) return { id, before, json: undefined }
     const change = { id, before, json }

@@ -6,7 +6,8 @@ import { Person } from '../../plugin/options.ts'
 import { Resource } from '../../repository/resource.ts'
 import { Database } from '../../repository/sqlite/database.ts'
 import { findDriver } from '../../repository/sqlite/driver.ts'
-import { prepareLayout, tablesOf } from '../../repository/sqlite/layout.ts'
+import { prepareLayout } from '../../repository/sqlite/layout.ts'
+import { tablesOf } from '../../repository/sqlite/tables.ts'
 import { Scan, type ScanOptions, scanSchema } from '../../repository/sqlite/scan.ts'
 import { ada, driver } from '../helper.ts'
 
@@ -20,7 +21,7 @@ function open (t: Test): { database: Database, write: (id: string, age: number |
   t.teardown(() => connection.close())
   const tables = tablesOf('people')
   prepareLayout(connection, tables)
-  const database = new Database(connection, tables)
+  const database = new Database(connection, tables, 1_048_576, () => {})
   database.exec(scanSchema)
   const insert = connection.prepare('INSERT OR REPLACE INTO people (id, record) VALUES (?, ?)')
   const remove = connection.prepare('DELETE FROM people WHERE id = ?')
