@@ -18,11 +18,12 @@ const idle = 0.1 // a turn of the event loop that took less had nothing else to 
  * until the loop finds nothing else to do. What is not used of a slice is not saved up for another.
  */
 export class ReadSchedule {
+  readonly #now: () => number
   readonly #lanes: readonly Lane[] = ['page', 'list', 'stream']
   readonly #queues: Readonly<Record<Lane, Job[]>> = { page: [], list: [], stream: [] }
   #turn = 0
   #waiting = 0
-  /** The time that is used up of a slice, milliseconds, and when the last work ended, on `performance.now()`'s clock. */
+  /** The time that is used up of a slice, milliseconds, and when the last work ended, on the clock. */
   #used = 0
   #ended = 0
   /** Until when other work goes first. */
@@ -32,10 +33,15 @@ export class ReadSchedule {
   #began = 0
   #turns = 0
 
+  /** @param now the clock, milliseconds */
+  constructor (now = () => performance.now()) {
+    this.#now = now
+  }
+
   run<T> (lane: Lane, work: () => T): Promise<Awaited<T>> {
     return new Promise(resolve => {
       const job = (): void => resolve(outcome(work))
-      if (this.#waiting === 0 && performance.now() >= this.#until) return this.#do(job)
+      if (this.#waiting === 0 && this.#now() >= this.#until) return this.#do(job)
       this.#queues[lane].push(job)
       this.#waiting++
       this.#wait()
@@ -43,10 +49,10 @@ export class ReadSchedule {
   }
 
   #do (job: Job): void {
-    const start = performance.now()
+    const start = this.#now()
     this.#used = Math.max(this.#used - (start - this.#ended) / share, 0)
     job()
-    this.#ended = performance.now()
+    this.#ended = this.#now()
     this.#used += this.#ended - start
     if (this.#used < slice) return
     this.#until = this.#ended + Math.min(this.#used * share, longestRest)
@@ -55,7 +61,7 @@ export class ReadSchedule {
 
   #wait (): void {
     if (this.#next) return
-    this.#began = performance.now()
+    this.#began = this.#now()
     this.#turns = 0
     this.#poll()
   }
@@ -63,21 +69,21 @@ export class ReadSchedule {
   /** Looks once in each turn of the event loop whether it is time for a slice. */
   #poll (): void {
     this.#next = setImmediate(() => {
-      const now = performance.now()
+      const now = this.#now()
       const idled = ++this.#turns > 1 && now - this.#began < idle
       if (idled) this.#until = now
       if (now >= this.#until) {
         this.#turns = 0
         this.#slice()
       }
-      this.#began = performance.now()
+      this.#began = this.#now()
       this.#next = undefined
       if (this.#waiting > 0) this.#poll()
     })
   }
 
   #slice (): void {
-    while (this.#waiting > 0 && performance.now() >= this.#until) {
+    while (this.#waiting > 0 && this.#now() >= this.#until) {
       this.#waiting--
       this.#do(this.#shift())
     }

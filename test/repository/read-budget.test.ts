@@ -1,49 +1,97 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { type Lane, ReadBudget } from '../../repository/read-budget.ts'
+import { ReadSchedule } from '../../repository/read-schedule.ts'
 import { spend } from '../helper.ts'
 
 const longer = 6 // milliseconds, more than a slice
+const restOf = 10
 
-t.test('work is done at once while there is time for it, and else when other work has gone first', async t => {
-  const budget = new ReadBudget()
-  const order: string[] = []
-  await budget.run('list', () => spend(longer))
-  const other = turn().then(() => order.push('other work'))
-  const work = budget.run('list', () => order.push('a second slice'))
-  t.same(order, [])
-  await Promise.all([work, other])
-  t.same(order, ['other work', 'a second slice'])
-  const atOnce = new ReadBudget().run('page', () => order.push('at once'))
-  t.equal(order.at(-1), 'at once')
-  await atOnce
+/** A clock that goes on when it is told to, and other work, which takes a millisecond of each turn of the event loop while it is on. */
+class Clock {
+  time = 1000
+  readonly schedule = new ReadSchedule(() => this.time)
+
+  spend (milliseconds: number): void {
+    this.time += milliseconds
+  }
+
+  async busy (work: () => Promise<unknown>): Promise<void> {
+    const working = new Set([1])
+    const end = work().finally(() => working.clear())
+    for (; working.size > 0; this.time++) await turn()
+    await end
+  }
+}
+
+t.test('work is done at once while there is time for it, and waits then until other work has had twice as long', async t => {
+  const clock = new Clock()
+  const { schedule } = clock
+  const times: number[] = []
+  const work = (milliseconds: number) => async (): Promise<void> => await schedule.run('list', () => {
+    times.push(clock.time)
+    clock.spend(milliseconds)
+  })
+  const first = [1, 2, 3].map(milliseconds => work(milliseconds)())
+  t.same(times, [1000, 1001, 1003], 'at once')
+  await Promise.all(first)
+  await clock.busy(work(longer))
+  t.same(times.splice(0), [1000, 1001, 1003, 1006 + restOf])
+  clock.spend(restOf)
+  const before = clock.time
+  await clock.busy(work(longer))
+  t.same(times, [before], 'it has had that already')
+})
+
+t.test('where there is no other work it does not wait for it', async t => {
+  const clock = new Clock()
+  await clock.schedule.run('list', () => clock.spend(longer))
+  await clock.schedule.run('list', () => clock.spend(longer))
+  t.equal(clock.time, 1000 + 2 * longer)
+})
+
+t.test('a little work now and then never waits', async t => {
+  const clock = new Clock()
+  for (let round = 0; round < 100; round++) {
+    let state = 'waits'
+    const work = clock.schedule.run('page', () => {
+      clock.spend(1)
+      state = 'done'
+    })
+    t.equal(state, 'done')
+    await work
+    clock.spend(2)
+  }
 })
 
 t.test('no two slices come in one turn of the event loop', async t => {
-  const budget = new ReadBudget()
+  const clock = new Clock()
   let turns = 0
-  let counting = true
+  const seen: number[] = []
   const count = (): void => {
     turns++
-    if (counting) setImmediate(count)
+    if (seen.length < 10) setImmediate(count)
   }
   setImmediate(count)
-  const seen: number[] = []
-  await Promise.all(Array.from({ length: 10 }, () => budget.run('list', () => {
+  await Promise.all(Array.from({ length: 10 }, () => clock.schedule.run('list', () => {
     seen.push(turns)
-    spend(longer)
+    clock.spend(longer)
   })))
-  counting = false
-  t.equal(new Set(seen).size, seen.length)
+  t.equal(new Set(seen).size, 10)
 })
 
 t.test('the lanes are served in turn, each in its order, so that none starves another', async t => {
-  const budget = new ReadBudget()
-  await budget.run('list', () => spend(longer))
+  const clock = new Clock()
+  await clock.schedule.run('list', () => clock.spend(longer))
   const order: string[] = []
   const jobs: Promise<unknown>[] = []
   const add = (lane: Lane, count: number): void => {
-    for (let index = 0; index < count; index++) jobs.push(budget.run(lane, () => order.push(`${lane} ${index}`)))
+    for (let index = 0; index < count; index++) {
+      jobs.push(clock.schedule.run(lane, () => {
+        clock.spend(0.5)
+        return order.push(`${lane} ${index}`)
+      }))
+    }
   }
   add('stream', 1000)
   add('list', 3)
