@@ -31,7 +31,7 @@ function open (t: Test): { database: Database, write: (id: string, age: number |
   }
 }
 
-const idOf = (index: number): string => `id ${String(index).padStart(4, '0')}`
+const idOf = (index: number): string => `id-${String(index).padStart(4, '0')}`
 
 t.test('a scan from both ends has the records of its position, each once, whatever is written meanwhile', async t => {
   const write = fc.tuple(fc.integer({ min: 0, max: 399 }), fc.oneof(fc.constant(null), fc.integer({ min: 0, max: 99 })))
