@@ -183,12 +183,9 @@ export class Database {
     return found
   }
 
-  /** The same one by one, as they are read: what is not asked for is not in memory. */
-  * eachRecord (sql: string, values: readonly Value[]): Generator<Stored, void> {
-    for (const row of this.statement(sql).iterate(...values)) {
-      const stored = this.stored(row as RecordRow)
-      if (stored) yield stored
-    }
+  /** The same one by one, as they are read, unreadable rows included: what is not asked for is not in memory. */
+  * eachRow (sql: string, values: readonly Value[]): Generator<{ readonly id: string, readonly stored: Stored | null }, void> {
+    for (const row of this.statement(sql).iterate(...values) as Iterable<RecordRow>) yield { id: row.id, stored: this.stored(row) }
   }
 
   /** The record of a row, or `null` where that is unreadable. */

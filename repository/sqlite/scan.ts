@@ -90,10 +90,11 @@ export class Scan {
     const stretch = filter === always ? null : this.#stretch(backwards) // what a filter leaves out is not seen here
     const { text, values } = this.#select('id, record, version', stretch === null ? this.#range() : this.#upTo(stretch, backwards), filter)
     let [count, bytes, whole, last] = [0, 0, true, null as string | null]
-    for (const stored of this.#database.eachRecord(`${text} ORDER BY id ${backwards ? 'DESC' : 'ASC'} LIMIT ?`, [...values, rows])) {
+    for (const { id, stored } of this.#database.eachRow(`${text} ORDER BY id ${backwards ? 'DESC' : 'ASC'} LIMIT ?`, [...values, rows])) {
       count++
+      last = id
+      if (!stored) continue
       bytes += stored.json.length
-      last = stored.id
       whole = visit(stored) && (stretch !== null || bytes < this.#bytes)
       if (!whole) break
     }
