@@ -23,6 +23,7 @@ function open (t: Test): { database: Database, write: (id: string, age: number |
   prepareLayout(connection, tables)
   const database = new Database(connection, tables, 1_048_576, () => {})
   database.exec(scanSchema)
+  database.bounds() // its epoch is in every version
   const insert = connection.prepare('INSERT OR REPLACE INTO people (id, record) VALUES (?, ?)')
   const remove = connection.prepare('DELETE FROM people WHERE id = ?')
   return {
