@@ -105,7 +105,7 @@ async function serveStream (scope: FastifyInstance, hub: Hub, settings: ReadOpti
 /** Gives a scope WebSockets of its own, for the routes it will have. */
 async function serveWebSockets (scope: FastifyInstance, gate: UpgradeGate, { maxMessage, compression }: ReadOptions): Promise<void> {
   await scope.register(websocket, {
-    options: { server: gate.open() as never, maxPayload: maxMessage, perMessageDeflate: compression && deflate, clientTracking: false },
+    options: { server: gate.open() as never, maxPayload: maxMessage, perMessageDeflate: compression && deflate, clientTracking: false, autoPong: false },
     errorHandler: (error, socket) => {
       scope.log.error({ err: error }, 'a stream could not be opened')
       socket.terminate()

@@ -42,9 +42,16 @@ interface Opening {
 }
 
 const subscriptionKey = Symbol('subscription')
+const socketKey = Symbol('socket')
+const pongKey = Symbol('pong')
 
 /** What hangs on a socket while it is open: its subscription, and no closure of its own. */
-interface Attached { [subscriptionKey]?: Subscription }
+interface Attached {
+  [subscriptionKey]?: Subscription
+  [socketKey]?: Socket
+  /** What a ping said that has yet to be answered. */
+  [pongKey]?: Buffer
+}
 
 /**
  * The stream of a resource's changes: one address, four ways to read it (contract §3).
@@ -59,7 +66,7 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
   const responses = new Responses({ hub, connections, sessionTimeout: http2SessionTimeout, report })
   const guarded = guard<WebSocket & Attached>(report, breakOff)
   const onMessage = { text: guarded(onText), json: guarded(onJson) }
-  const onEnd = { error: guarded(onError), pong: guarded(onPong), close: guarded(onClose) }
+  const onEnd = { error: guarded(onError), ping: guarded(onPing), pong: guarded(onPong), close: guarded(onClose) }
   const onSocketDrain = guard<Socket & Attached>(report, socket => socket.destroy())(onDrain)
   const readers: Readonly<Record<'text' | 'json', Readonly<Record<Framing, Reader>>>> = {
     text: { plain: textReader(noun), deflated: textReader(noun, 'deflated') },
@@ -127,8 +134,10 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     app.websocketServer.clients?.delete(webSocket) // an app that closes all its sockets must leave the goodbye to us
     webSocket.removeAllListeners('error')
     webSocket.on('error', onEnd.error).on('message', onMessage[kind]).on('pong', onEnd.pong).on('close', onEnd.close)
+    if (app.websocketServer.options.autoPong === false) webSocket.on('ping', onEnd.ping)
     if (real) {
       socket[subscriptionKey] = subscription
+      webSocket[socketKey] = socket
       socket.on('drain', onSocketDrain)
       release(opening.response, socket)
     }
@@ -186,6 +195,21 @@ function breakOff (webSocket: WebSocket & Attached, cause: unknown): void {
     webSocket.terminate()
     throw error
   }
+}
+
+/** A peer that sends pings and reads no answer has one waiting for it, to the last of them (RFC 6455, 5.5.3). */
+function onPing (this: WebSocket & Attached, data: Buffer): void {
+  const socket = this[socketKey]
+  const waits = this[pongKey] !== undefined
+  if (!socket || (!waits && !socket.writableNeedDrain)) return this.pong(data)
+  this[pongKey] = data
+  if (!waits) socket.once('drain', () => answerPing(this))
+}
+
+function answerPing (webSocket: WebSocket & Attached): void {
+  const data = webSocket[pongKey]
+  delete webSocket[pongKey]
+  if (data && webSocket.readyState === webSocket.OPEN) webSocket.pong(data)
 }
 
 function onPong (this: WebSocket & Attached): void {
