@@ -14,10 +14,14 @@ export interface RecordChange { readonly id: string, readonly before: Stored | n
 
 interface LogMark { readonly position: number, readonly id: string, readonly time: number }
 
-interface LogRow extends LogMark { readonly before: string | null, readonly after: string | null, readonly vouched: number }
+/** `stamp`: the time, and in its two lowest bits whether somebody vouches for `after` and `before`: a column less to read. */
+interface LogRow { readonly position: number, readonly id: string, readonly stamp: number, readonly before: string | null, readonly after: string | null }
 interface RecordRow { readonly id: string, readonly record: string, readonly version: number }
 
 const statementsKept = 200
+
+/** What an entry of the log takes: its texts, which need not be read for that, and something for the rest. */
+const entrySize = '100 + coalesce(octet_length(before), 0) + coalesce(octet_length(after), 0)'
 
 /** One connection and the SQL that is run on it. Every call is synchronous; several belong together inside `reading` or `begin` and `commit`. */
 export class Database {
@@ -140,8 +144,9 @@ export class Database {
     const entries: LogEntry[] = []
     let size = 0
     for (const row of this.statement(this.#sql.entries).iterate(position, limit)) {
-      const { id, before, after, vouched } = row as LogRow
-      const entry = this.#entry(row as LogRow, this.#json(id, after, vouched >= 2), this.#json(id, before, vouched % 2 === 1))
+      const { position, id, stamp, before, after } = row as LogRow
+      const vouched = stamp % 4
+      const entry = this.#entry({ position, id, time: (stamp - vouched) / 4 }, this.#json(id, after, vouched >= 2), this.#json(id, before, vouched % 2 === 1))
       entries.push(entry)
       size += (entry.json?.length ?? 0) + (entry.beforeJson?.length ?? 0)
       if (size >= bytes) break
@@ -214,16 +219,20 @@ export class Database {
     return position ?? floor
   }
 
-  /**
-   * The last position after `floor`, at most `upTo`, that must go so that the log holds no more than `bytes`; `floor` where none must.
-   * What goes with it comes to `most` bytes, and the rest of its own.
-   */
-  lastBeyond (bytes: number, floor: number, upTo: number, most: number): number {
-    const newest = this.statement(this.#sql.newest).get() as { end: number } | undefined
-    const oldest = this.statement(this.#sql.oldest).get() as { start: number } | undefined
-    if (!newest || !oldest || newest.end - oldest.start <= bytes) return floor
-    const { position } = this.statement(this.#sql.beyond).get(floor, upTo, Math.min(newest.end - bytes, oldest.start + most)) as { position: number | null }
-    return position ?? floor
+  /** What the log takes from `after` up to `upTo`, in bytes. */
+  size (after: number, upTo: number): number {
+    return (this.statement(this.#sql.size).get(after, upTo) as { size: number }).size
+  }
+
+  /** The first position after `after` up to which the log takes `bytes`, or `upTo` where it does not. */
+  lastWithin (bytes: number, after: number, upTo: number): number {
+    let size = 0
+    for (const row of this.statement(this.#sql.sizes).iterate(after, upTo)) {
+      const entry = row as { position: number, size: number }
+      size += entry.size
+      if (size >= bytes) return entry.position
+    }
+    return upTo
   }
 
   /** Forgets the log up to a position. */
@@ -251,14 +260,13 @@ function sqlOf ({ name, nameText, records, changes, plain }: Tables, maxRecord: 
     bounds: `SELECT epoch, floor, coalesce((SELECT seq FROM main.sqlite_sequence WHERE name = ${textOf(name + suffixes.changes)}), 0) AS head FROM main.change_streams WHERE resource = ${nameText}`,
     epochs: `SELECT epoch, up_to AS upTo FROM main.change_stream_epochs WHERE resource = ${nameText} ORDER BY up_to`,
     entries: `
-      SELECT position, id, time, checked * 2 + (coalesce(before_version, 0) > 0) AS vouched, CASE WHEN large = 1 THEN ${fitting('before')} ELSE before END AS before,
+      SELECT position, id, time * 4 + checked * 2 + (coalesce(before_version, 0) > 0) AS stamp, CASE WHEN large = 1 THEN ${fitting('before')} ELSE before END AS before,
         CASE WHEN after = '' THEN ${fitting(`coalesce((${later}), (${present}))`)} ELSE after END AS after
       FROM ${changes} AS entry WHERE position > ? ORDER BY position LIMIT ?`,
     marks: `SELECT position, id, time FROM ${changes} WHERE position > ? ORDER BY position`,
     old: `SELECT max(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time <= ?`,
-    newest: `SELECT start + size AS "end" FROM ${changes} ORDER BY position DESC LIMIT 1`,
-    oldest: `SELECT start FROM ${changes} ORDER BY position LIMIT 1`,
-    beyond: `SELECT max(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND start < ?`,
+    size: `SELECT coalesce(sum(${entrySize}), 0) AS size FROM ${changes} WHERE position > ? AND position <= ?`,
+    sizes: `SELECT position, ${entrySize} AS size FROM ${changes} WHERE position > ? AND position <= ? ORDER BY position`,
     record: `SELECT id, ${fitting('record')} AS record, version FROM ${records} WHERE id = ?`,
     exists: `SELECT 1 FROM ${records} WHERE id = ?`,
     insert: `INSERT INTO ${records} (id, record, version) VALUES (?, ?, ${vouched}) ON CONFLICT (id) DO UPDATE SET record = ?, version = ${vouched}`, // the row may be there, and be no record,

@@ -2,7 +2,7 @@ import type { Connection } from './driver.ts'
 import { newEpoch } from './epochs.ts'
 import { assertOurs } from './names.ts'
 import { type Tables, nameOf, suffixes } from './tables.ts'
-import { type Trigger, idSql, recordSql, sizeSql, triggers, vouchedSql } from './triggers.ts'
+import { type Trigger, idSql, recordSql, triggers, vouchedSql } from './triggers.ts'
 
 const registry = `
   CREATE TABLE IF NOT EXISTS main.change_streams (
@@ -43,7 +43,7 @@ function firstTables (connection: Connection, { records, changes, replaced }: Ta
 }
 
 /**
- * Refuses what is no record, tells how much the log holds, and holds a large record once. A `version` becomes negative where
+ * Refuses what is no record, and holds a large record once in the log. A `version` becomes negative where
  * nobody can vouch for the record. Rows that would be refused now are taken over: they are unreadable.
  */
 function strictTables (connection: Connection, { name, plain, replaced, large }: Tables): void {
@@ -55,7 +55,7 @@ function strictTables (connection: Connection, { name, plain, replaced, large }:
   rows => `SELECT id, record, CASE WHEN ${vouchedSql('id', 'record')} THEN abs(version) ELSE -abs(version) END FROM ${rows}`)
   const log = `${name}${suffixes.changes}`
   const head = headOf(connection, log)
-  const isDone = connection.prepare('SELECT 1 FROM pragma_table_info(?, \'main\') WHERE name = \'start\'').get(log) !== undefined
+  const isDone = connection.prepare('SELECT 1 FROM pragma_table_info(?, \'main\') WHERE name = \'large\'').get(log) !== undefined
   if (!isDone) {
     rebuild(connection, log, `
       position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -63,13 +63,11 @@ function strictTables (connection: Connection, { name, plain, replaced, large }:
       time INTEGER NOT NULL,
       checked INTEGER NOT NULL,
       large INTEGER NOT NULL,
-      size INTEGER NOT NULL,
-      start INTEGER NOT NULL,
       before_version INTEGER,
       before TEXT,
       after TEXT
     ) STRICT`,
-    rows => `SELECT position, id, time, 0, 0, size, sum(size) OVER (ORDER BY position) - size, -before_version, before, after FROM (SELECT *, ${sizeSql('before', 'after')} AS size FROM ${rows})`)
+    rows => `SELECT position, id, time, 0, 0, -before_version, before, after FROM ${rows}`)
   }
   setHead(connection, log, head)
   connection.exec(`CREATE INDEX IF NOT EXISTS ${large} ON ${plain.changes} (id) WHERE large = 1; UPDATE ${replaced} SET version = -abs(version)`)

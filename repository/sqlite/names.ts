@@ -19,7 +19,7 @@ export function assertUsable ({ name }: Tables): void {
 /** The columns of a resource's tables, in each layout, by what follows its name. */
 const columns = {
   [suffixes.records]: ['id,record,version'],
-  [suffixes.changes]: ['after,before,before_version,id,position,time', 'after,before,before_version,checked,id,large,position,size,start,time'],
+  [suffixes.changes]: ['after,before,before_version,id,position,time', 'after,before,before_version,checked,id,large,position,time'],
   [suffixes.replaced]: ['id,record,version'],
   [suffixes.large]: []
 } as const

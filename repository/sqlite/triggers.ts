@@ -6,9 +6,6 @@ export const vouched = -9_000_000_000_000_000
 /** Characters of a record from which on the log holds it once: as the `before` of the record's next entry. Its own entry says `''`. */
 const largeFrom = 4096
 
-/** What an entry of the log takes besides its texts, bytes. */
-const entrySize = 100
-
 const now = 'CAST(round((julianday(\'now\') - 2440587.5) * 86400000) AS INTEGER)' // unixepoch's 'subsec' is newer than many a shell
 
 /** The triggers by what they do. */
@@ -22,11 +19,9 @@ export function triggers ({ plain: { records, changes, replaced } }: Tables): Re
   const forget = (id: string): string => `DELETE FROM ${replaced} WHERE id = ${id}`
   const kept = (after: string): string => `CASE WHEN length(${after}) > ${largeFrom} THEN '' WHEN ${after} = '' THEN ' ' ELSE ${after} END` // '' says where to look
   const log = (id: string, before: string, version: string, after: string, from = ''): string => `
-    INSERT INTO ${changes} (id, time, checked, large, size, start, before_version, before, after)
+    INSERT INTO ${changes} (id, time, checked, large, before_version, before, after)
     SELECT ${id}, ${now}, ${after === 'NULL' ? '1' : `CASE WHEN NEW.version = ${vouched} THEN 1 ELSE ${vouchedSql(id, after)} END`},
       coalesce(length(${before}) > ${largeFrom}, 0),
-      ${sizeSql(before, kept(after))},
-      coalesce((SELECT newest.start + newest.size FROM ${changes} AS newest ORDER BY newest.position DESC LIMIT 1), 0),
       ${version}, ${before}, ${kept(after)} ${from}`
   const previous = `FROM (SELECT 1) LEFT JOIN ${replaced} AS former ON former.id = NEW.id`
   const position = `(SELECT CASE WHEN entry.checked THEN entry.position ELSE -entry.position END FROM ${changes} AS entry WHERE entry.position = last_insert_rowid())`
@@ -60,11 +55,6 @@ export function triggers ({ plain: { records, changes, replaced } }: Tables): Re
       ${forget('OLD.id')};
     END`
   }
-}
-
-/** What an entry of the log with these texts takes, in bytes. */
-export function sizeSql (before: string, after: string): string {
-  return `(${entrySize} + coalesce(length(CAST(${before} AS BLOB)), 0) + coalesce(length(CAST(${after} AS BLOB)), 0))`
 }
 
 /** Whether an `id` can stand in an address and in a frame as it is: up to 100 characters of visible ASCII without capitals, quotes, brackets and backslashes. */

@@ -1,5 +1,6 @@
 import type { Retention } from '../retention.ts'
 import type { Database } from './database.ts'
+import { LogSize } from './log-size.ts'
 
 const stepEntries = 500 // a millisecond or two
 const stepBytes = 4_194_304
@@ -13,12 +14,14 @@ const mostSightings = 60
 export class Trimmer {
   readonly #database: Database
   readonly #retention: Retention
+  readonly #size: LogSize
   /** Growing in both. What is up to one of them is at least that old, whatever the clock has said since. */
   #sightings: Sighting[] = []
 
   constructor (database: Database, retention: Retention) {
     this.#database = database
     this.#retention = retention
+    this.#size = new LogSize(database)
   }
 
   /**
@@ -31,8 +34,9 @@ export class Trimmer {
     this.#see(head)
     const upTo = Math.min(floor + stepEntries, head - this.#retention.count, told)
     const old = upTo > floor ? this.#oldUpTo(floor, upTo) : floor
-    const cut = Math.max(old, this.#database.lastBeyond(this.#retention.bytes, floor, Math.min(floor + stepEntries, told), stepBytes))
-    if (cut <= floor) return false
+    const excess = this.#size.measure(floor, head) - this.#retention.bytes
+    const cut = excess > 0 ? Math.max(old, this.#database.lastWithin(Math.min(excess, stepBytes), floor, Math.min(floor + stepEntries, told))) : old
+    if (cut <= floor) return !this.#size.reaches(head)
     this.#database.begin()
     try {
       this.#database.forget(cut)
@@ -41,7 +45,7 @@ export class Trimmer {
       this.#database.rollback()
       throw error
     }
-    return cut === floor + stepEntries || cut > old
+    return cut === floor + stepEntries || cut > old || !this.#size.reaches(head)
   }
 
   /**
