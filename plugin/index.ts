@@ -58,7 +58,7 @@ async function changeStream (app: FastifyInstance, options: ChangeStreamOptions)
   const { resource } = settings
   if (!Object.hasOwn(app, 'changeStreams')) app.decorate('changeStreams', { ...app.changeStreams }) // what a parent has is seen, and left alone
   assertCompresses(app, settings)
-  if (resource.name in app.changeStreams) throw new TypeError(`fastify-change-stream: resource "${resource.name}" is registered already`)
+  if (Object.hasOwn(app.changeStreams, resource.name)) throw new TypeError(`fastify-change-stream: resource "${resource.name}" is registered already`)
   const report = (error: unknown): void => app.log.error({ err: error }, `the change stream of ${resource.name} failed`)
   const gate = new Gate(settings)
   const budget = readBudget(app, settings)

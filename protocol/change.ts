@@ -30,6 +30,9 @@ export type Change<R extends Identified = Identified> = Save<R> | Delete<R>
 /** A record as plain JSON, its properties not known at compile time. */
 export type Json = Readonly<Record<string, unknown>> & Identified
 
+/** The last moment that a date can name, milliseconds since 1970: another program may have dated an entry beyond it. */
+const latest = 8.64e15
+
 /**
  * A row of the log. It keeps records as the JSON text that the store has, so that a change which nobody looks into is
  * never parsed; `record` and `before` parse on demand, once.
@@ -63,7 +66,7 @@ export class LogEntry {
   }
 
   get at (): string {
-    this.#at ??= new Date(this.time).toISOString()
+    this.#at ??= new Date(Math.min(Math.max(this.time, -latest), latest)).toISOString()
     return this.#at
   }
 

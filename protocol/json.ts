@@ -33,8 +33,8 @@ function isDeep (text: string): boolean {
   return false
 }
 
-/** Where the string that starts at `start` ends, or -1. */
-function endOfString (text: string, start: number): number {
+/** Where the string of JSON that starts at `start` ends, or -1. */
+export function endOfString (text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
     let escapes = 0
     while (text.charCodeAt(end - 1 - escapes) === backslash) escapes++

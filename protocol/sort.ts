@@ -1,4 +1,5 @@
 import { ChangeStreamError } from './errors.ts'
+import { show } from './json.ts'
 import { compareCodePoints, compareSortKeys, valueAt } from './predicate.ts'
 import type { Properties, Scalar } from './properties.ts'
 
@@ -26,8 +27,8 @@ export function parseSort (text: string, properties: Properties): Sort {
     const name = part.slice(descending ? 1 : 0).trim()
     const path = name.split('.')
     const property = properties.at(path)
-    if (!property || property.array) throw new ChangeStreamError('invalid-query', `sort: ${property ? 'no order among' : 'unknown property'} "${name}"`)
-    if (seen.has(name)) throw new ChangeStreamError('invalid-query', `sort: "${name}" twice`)
+    if (!property || property.array) throw new ChangeStreamError('invalid-query', `sort: ${property ? 'no order among' : 'unknown property'} ${show(name)}`)
+    if (seen.has(name)) throw new ChangeStreamError('invalid-query', `sort: ${show(name)} twice`)
     seen.add(name)
     return { path, descending }
   })

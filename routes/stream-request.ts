@@ -1,5 +1,6 @@
 import { type Cursor, parseCursor } from '../protocol/cursor.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
+import { clip, show } from '../protocol/json.ts'
 import { type Filter, everything, parseKinds, refine } from '../protocol/filter.ts'
 import { subprotocol } from '../protocol/messages.ts'
 import type { Properties } from '../protocol/properties.ts'
@@ -58,12 +59,12 @@ export function readStreamRequest ({ url, isUpgrade, headers }: Asked, propertie
 function socketReader (offered: string | undefined): 'text' | 'json' {
   if (offered === undefined) return 'text'
   if (offered.split(',').some(name => name.trim() === subprotocol)) return 'json'
-  throw new ChangeStreamError('invalid-header', `Sec-WebSocket-Protocol must be ${subprotocol}, or left out for text; not ${offered}`)
+  throw new ChangeStreamError('invalid-header', `Sec-WebSocket-Protocol must be ${subprotocol}, or left out for text; not ${clip(offered)}`)
 }
 
 function responseReader (accept: string | undefined): 'sse' | 'feed' {
   const kind = preferred(accept)
-  if (kind === null) throw new ChangeStreamError('not-acceptable', `there is text/event-stream, application/json, and WebSocket; not ${accept}`)
+  if (kind === null) throw new ChangeStreamError('not-acceptable', `there is text/event-stream, application/json, and WebSocket; not ${clip(accept ?? '')}`)
   return kind === 'events' ? 'sse' : 'feed'
 }
 
@@ -73,12 +74,12 @@ function refuse<K extends string> (query: Partial<Record<K, string>>, names: rea
 
 function readSince (text: string, name: string): Cursor | 'start' | 'now' {
   const since = text === 'start' || text === 'now' ? text : parseCursor(text)
-  if (!since) throw new ChangeStreamError('invalid-cursor', `${name} must be a cursor, now or start, not "${text}"`)
+  if (!since) throw new ChangeStreamError('invalid-cursor', `${name} must be a cursor, now or start, not ${show(text)}`)
   return since
 }
 
 function readFlag (name: string, text: string | undefined): boolean {
   if (text === undefined || text === 'false') return false
-  if (text !== 'true') throw new ChangeStreamError('invalid-query', `${name} must be true or false, not "${text}"`)
+  if (text !== 'true') throw new ChangeStreamError('invalid-query', `${name} must be true or false, not ${show(text)}`)
   return true
 }

@@ -1,5 +1,4 @@
-/** How deep arrays and objects may be nested in a record. */
-const maxDepth = 100
+import { endOfString, maxDepth } from '../../protocol/json.ts'
 
 const plainId = /^[!#-@^-~]{1,100}$/
 
@@ -38,16 +37,6 @@ function compact (text: string): Compact | null {
     }
   }
   return { text: from === 0 ? text : kept + text.slice(from), members }
-}
-
-/** Where the string that starts at `start` ends, or -1. */
-function endOfString (text: string, start: number): number {
-  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
-    let escapes = 0
-    while (text[end - 1 - escapes] === '\\') escapes++
-    if (escapes % 2 === 0) return end
-  }
-  return -1
 }
 
 function isRecord (id: string, text: string, members: number): boolean {
