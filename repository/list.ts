@@ -119,7 +119,10 @@ export async function readPage (query: ListQuery, open: () => Candidates, budget
       lane = 'list'
     }
   } finally {
-    candidates?.close()
-    leave?.()
+    try {
+      candidates?.close()
+    } finally {
+      leave?.()
+    }
   }
 }

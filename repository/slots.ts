@@ -14,7 +14,7 @@ export class Slots {
 
   /** What gives the slot back, or `null` where there is none free, or others wait. */
   tryEnter (most: number): (() => void) | null {
-    return this.#waiting.size === 0 && this.#taken < most ? this.#take() : null
+    return this.#taken < most ? this.#take() : null // whoever waits wants fewer
   }
 
   /**
@@ -63,8 +63,7 @@ export class Slots {
 
   #next (): void {
     for (const waiting of this.#waiting) {
-      if (this.#taken >= waiting.most) return
-      waiting.begin()
+      if (this.#taken < waiting.most) waiting.begin()
     }
   }
 }

@@ -55,7 +55,11 @@ export class Responses {
       connections.delete(response)
       subscription.close()
     }))
-    begin(subscription)
+    try {
+      begin(subscription)
+    } catch (error) {
+      subscription.fault(error)
+    }
     return reply
   }
 
@@ -70,8 +74,7 @@ export class Responses {
       connections.deleteAnswer(reply.raw)
       left.abort()
     }))
-    const page = await readFeed(hub, { ...asked, position, wait, signal: left.signal })
-    ended()
+    const page = await readFeed(hub, { ...asked, position, wait, signal: left.signal }).finally(ended)
     if (hub.closing.aborted && reply.request.raw.httpVersionMajor < 2) reply.header('Connection', 'close')
     return reply.header('Content-Type', 'application/json; charset=utf-8').header('Cache-Control', 'no-store').send(page)
   }

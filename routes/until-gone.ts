@@ -4,6 +4,8 @@ import { ChangeStreamError } from '../protocol/errors.ts'
 /** Aborted when the peer has gone, or been answered. */
 export function untilGone (reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  reply.raw.once('close', () => controller.abort(new ChangeStreamError('unavailable', 'nobody waits for the answer any more')))
+  const abort = (): void => controller.abort(new ChangeStreamError('unavailable', 'nobody waits for the answer any more'))
+  if (reply.raw.destroyed) abort()
+  else reply.raw.once('close', abort)
   return controller.signal
 }

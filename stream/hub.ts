@@ -128,6 +128,7 @@ export class Hub {
     for (const change of changes) this.#history.push(change)
     this.#matching.push(former, changes)
     if (!waits) this.#match(performance.now() + this.settings.slice)
+    if (this.#closing.signal.aborted) return
     if (!this.#settled) this.#gate.shut() // there is more to match than there is time for
     if (this.#passes.due || !this.#settled) this.#pacer.wake('committed')
   }
@@ -248,7 +249,7 @@ export class Hub {
   /** What has been committed is matched first, then those at the live end are served, unless the last slice was all theirs. */
   #slice (deadline: number): boolean {
     if (this.#turn === 'steps') this.#steps.run(deadline)
-    if (!this.#settled) this.#match(deadline)
+    if (!this.#settled) this.#match(this.#passes.due ? deadline - this.settings.slice / 2 : deadline) // those at the live end have half of it
     const passing = performance.now() < deadline && this.#passes.run(deadline)
     if (this.#turn === 'passes' && !passing) this.#steps.run(deadline)
     this.#turn = (passing || !this.#settled) && this.#turn === 'passes' ? 'steps' : 'passes'

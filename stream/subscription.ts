@@ -227,16 +227,16 @@ export class Subscription implements Member {
   close (): void {
     if (this.#state === 'closed') return
     this.#leaveClass()
-    this.#dropWork()
     this.#state = 'closed'
     this.#hub.release(this.#class)
     this.#hub.remove(this)
+    this.#dropWork()
   }
 
   /** The position that the peer has been brought to. */
   #reached (): number {
     if (this.#state !== 'live') return this.position
-    return this.position >= this.#class.end ? this.#hub.matched : this.#class.standing(this.position)
+    return this.position >= this.#class.end ? Math.max(this.position, this.#hub.matched) : this.#class.standing(this.position)
   }
 
   #catchUp (): void {

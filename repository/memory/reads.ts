@@ -44,7 +44,8 @@ export class Search implements Candidates {
       page.offer(kept, kept.record)
       if (this.#byId && page.end !== null) return
     }
-    if (this.#windows++ === 0 && !this.done) this.#records.share()
+    if (this.done) this.#walk.end() // what is written from here on is no more to be read
+    else if (this.#windows++ === 0) this.#records.share()
   }
 
   close (): void {

@@ -68,7 +68,9 @@ class Search implements Candidates {
   }
 
   close (): void {
-    this.#host.guard(() => this.#scan.close())
+    try {
+      this.#host.guard(() => this.#scan.close())
+    } catch {} // the file is gone or closed, and with it what there is to clear away
   }
 
   #offer (page: PageBuilder, stored: Stored): boolean {

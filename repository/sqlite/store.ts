@@ -26,6 +26,7 @@ export interface SqliteSettings {
 
 const pageSize = 1000
 const pageBytes = 4_194_304
+const mostOfId = 100 // characters that are told of an id that is none of ours
 const mostReported = 1000 // unreadable rows
 const trimPause = 20 // milliseconds between steps
 const fileInterval = 1000 // milliseconds between looks at the file
@@ -185,9 +186,10 @@ export class SqliteStore implements Store {
 
   /** Says so once, as long as there are not too many to remember. */
   #reportUnreadable (id: string): void {
-    if (this.#unreadable.has(id) || this.#unreadable.size >= mostReported) return
-    this.#unreadable.add(id)
-    this.#events?.failed(new ChangeStreamError('internal', `${this.#database.tables.name}: what is stored under the id ${JSON.stringify(id)} is no record, and counts as absent`))
+    const name = id.slice(0, mostOfId)
+    if (this.#unreadable.has(name) || this.#unreadable.size >= mostReported) return
+    this.#unreadable.add(name)
+    this.#events?.failed(new ChangeStreamError('internal', `${this.#database.tables.name}: what is stored under the id ${JSON.stringify(name)} is no record, and counts as absent`))
   }
 
   /** Whether the log was found to be another one since it was last asked: somebody put it in this one's place. */
