@@ -27,6 +27,7 @@ async function serve ({ port, host, database, logLevel, closeGrace }: Settings):
   })
   const connections = new ServerConnections(app)
   app.setNotFoundHandler(notFound)
+  app.setErrorHandler(frameworkError)
   app.addHook('onRequest', async (_request, reply) => {
     if (connections.closing) return refuse(reply.headers({ Connection: 'close', 'Retry-After': 1 }), 503, 'the server is going away')
   })

@@ -22,9 +22,11 @@ export function notFound (this: FastifyInstance, request: FastifyRequest, reply:
   return refuse(reply.header('Allow', allowed), 405, `${method} is not among ${allowed}`)
 }
 
-/** What Fastify itself refuses before it looks for a route: an address with a bad escape, or with too long a part. */
-export function frameworkError (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
-  refuse(reply, error.statusCode ?? 500, error.message)
+/** What Fastify itself refuses besides the routes: an address with a bad escape or too long a part, a body that nothing is found for. */
+export function frameworkError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const { statusCode: status = 500, message } = error
+  if (status >= 500) request.log.error({ err: error }, 'a request failed')
+  refuse(reply, status, status < 500 ? message : STATUS_CODES[status] ?? 'Failed')
 }
 
 /** What is no HTTP, or takes too long: a problem, and the end of the connection. */

@@ -18,7 +18,7 @@ import { waitForTurn } from './pipelining.ts'
 import { problemHandler } from './problem.ts'
 import { Responses } from './responses.ts'
 import { type StreamRequest, longestWait, readStreamRequest } from './stream-request.ts'
-import { isUpgrade } from './upgrade.ts'
+import { assertHandshake, isUpgrade } from './upgrade.ts'
 
 export interface UpdatesRouteOptions {
   /** Where the stream is, `/updates`. */
@@ -96,7 +96,9 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
 
   /** Before any upgrade: a bad query or a store that is down is refused with an HTTP status. */
   async function open (request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const asked = readStreamRequest({ url: request.url, isUpgrade: request.ws && request.method === 'GET', headers: request.headers }, properties)
+    const isHandshake = request.ws && request.method === 'GET'
+    if (isHandshake) assertHandshake(request.headers)
+    const asked = readStreamRequest({ url: request.url, isUpgrade: isHandshake, headers: request.headers }, properties)
     if (asked.reader === 'json') request.raw.headers['sec-websocket-protocol'] = subprotocol // of those that are offered
     let gone: ChangeStreamError | null = null
     const position = await hub.locate(asked.since).catch((error: unknown) => {
