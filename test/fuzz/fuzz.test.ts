@@ -2,7 +2,7 @@ import t from 'tap'
 import { worlds } from './ground.ts'
 import { described, run } from './run.ts'
 
-const inputs = Number(process.env['INPUTS'] ?? 2400)
+const inputs = Number(process.env['INPUTS'] ?? 600)
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 /*

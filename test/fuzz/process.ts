@@ -104,6 +104,7 @@ export class ServerProcess {
   #hear (name: 'stdout' | 'stderr', line: string): void {
     const port = this.port === 0 && name === 'stdout' ? /http:\/\/[^\s/]*:(\d+)/.exec(line)?.[1] : undefined
     if (port) this.port = Number(port)
+    else if (/is no record, and counts as absent/.test(line)) return // an unreadable row is told once
     else if (name === 'stderr' ? line.trim() !== '' : line.startsWith('{"level"')) this.complaints.push(line)
   }
 }
