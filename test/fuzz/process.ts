@@ -14,6 +14,9 @@ const heap = 256 // megabytes
 const exitWithin = 8000 // milliseconds
 
 /** A server under test, a process of its own with a limited heap. */
+/** What a row is told of, once, that another program has written. */
+const unreadable = /is no record, and counts as absent/
+
 export class ServerProcess {
   port = 0
   /** Lines of stderr, and log lines of level `error` and above, since they were last taken. */
@@ -104,7 +107,6 @@ export class ServerProcess {
   #hear (name: 'stdout' | 'stderr', line: string): void {
     const port = this.port === 0 && name === 'stdout' ? /http:\/\/[^\s/]*:(\d+)/.exec(line)?.[1] : undefined
     if (port) this.port = Number(port)
-    else if (/is no record, and counts as absent/.test(line)) return // an unreadable row is told once
-    else if (name === 'stderr' ? line.trim() !== '' : line.startsWith('{"level"')) this.complaints.push(line)
+    else if (name === 'stderr' ? line.trim() !== '' : line.startsWith('{"level"') && !unreadable.test(line)) this.complaints.push(line)
   }
 }

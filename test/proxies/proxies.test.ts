@@ -103,7 +103,9 @@ for (const kind of [nginx, caddy]) {
         return JSON.stringify([...records.slice(1), { ...ada, job: 'x'.repeat(50_000 + bytes - short) }])
       }
       t.equal((await request(`${proxy.origin}/people`, 'POST', batch(limit))).status, 201)
-      const refused = await request(`${proxy.origin}/people`, 'POST', batch(limit + 1))
+      let refused = await request(`${proxy.origin}/people`, 'POST', batch(limit + 1))
+      // the answer comes before the body's end, and a proxy that has yet to send that may find the connection reset
+      for (let tries = 1; refused.status === 502 && tries < 20; tries++) refused = await request(`${proxy.origin}/people`, 'POST', batch(limit + 1))
       t.equal(refused.status, 413)
       t.match(refused.headers.get('content-type'), 'application/problem+json')
     })
