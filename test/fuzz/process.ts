@@ -13,10 +13,10 @@ const tsx = import.meta.resolve('tsx')
 const heap = 256 // megabytes
 const exitWithin = 8000 // milliseconds
 
-/** A server under test, a process of its own with a limited heap. */
 /** What a row is told of, once, that another program has written. */
 const unreadable = /is no record, and counts as absent/
 
+/** A server under test, a process of its own with a limited heap. */
 export class ServerProcess {
   port = 0
   /** Lines of stderr, and log lines of level `error` and above, since they were last taken. */
