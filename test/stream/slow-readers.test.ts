@@ -34,7 +34,7 @@ function range (after: number, upTo: number): number[] {
   return Array.from({ length: upTo - after }, (_, index) => after + 1 + index)
 }
 
-const logs: Readonly<Record<string, Partial<Retention>>> = { whole: { count: 100_000, age: 3_600_000 }, short: { count: 100, age: 0 } }
+const logs: Readonly<Record<string, Partial<Retention>>> = { whole: { count: 100_000, age: 3_600_000, bytes: 1e9 }, short: { count: 100, age: 0 } }
 
 for (const [name, store] of Object.entries(stores)) {
   for (const [log, retention] of Object.entries(logs)) {
