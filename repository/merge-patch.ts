@@ -1,3 +1,5 @@
+import { setOwn } from '../protocol/json.ts'
+
 type Target = Record<string, unknown>
 
 /** Applies a JSON Merge Patch (RFC 7396, §2) and leaves both its arguments as they are. */
@@ -6,14 +8,9 @@ export function mergePatch (target: unknown, patch: unknown): unknown {
   const result: Target = isObject(target) ? { ...target } : {}
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) delete result[key]
-    else define(result, key, mergePatch(Object.hasOwn(result, key) ? result[key] : undefined, value))
+    else setOwn(result, key, mergePatch(Object.hasOwn(result, key) ? result[key] : undefined, value))
   }
   return result
-}
-
-/** Sets a property of its own even where the key is `__proto__`. */
-function define (target: Target, key: string, value: unknown): void {
-  Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
 }
 
 function isObject (value: unknown): value is Target {

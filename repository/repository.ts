@@ -131,6 +131,8 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   async patch (id: string, patch: unknown, conditions: Conditions = {}): Promise<Saved<S>> {
     const key = keyOf(id)
     const own = reading(() => withoutId(id, patch))
+    const errors = reading(() => this.resource.patchErrors(own))
+    if (errors.length > 0) throw invalidBody(errors)
     reading(() => checkNesting(own))
     checkConditions(conditions)
     return await this.#writeOne({

@@ -71,6 +71,20 @@ export class Resource<S extends TSchema = TSchema> {
     return values >= 0 ? [] : unstorable(body, at, mostErrors).map(error => ({ ...error, path: clipPath(error.path) }))
   }
 
+  /** What is wrong with a patch whatever it patches: it is no object, or has what no record can have where the schema lists all it can. */
+  patchErrors (patch: unknown): BodyError[] {
+    const { properties, patternProperties, additionalProperties } = this.bodySchema
+    if (!isPlainObject(patch)) return [{ path: '', message: 'must be object' }]
+    const errors: BodyError[] = []
+    if (additionalProperties !== false || patternProperties !== undefined || !isPlainObject(properties)) return errors
+    for (const name in patch) {
+      if (Object.hasOwn(properties, name) || !Object.hasOwn(patch, name) || patch[name] === null) continue
+      errors.push({ path: `/${pointerPart(clip(name))}`, message: 'is not a known property' })
+      if (errors.length >= mostErrors) break
+    }
+    return errors
+  }
+
   /** What is wrong with the records of a batch: as much as is told of one. */
   errorsOfAll (bodies: readonly unknown[]): BodyError[] {
     const errors: BodyError[] = []
@@ -135,4 +149,8 @@ function bodyError ({ instancePath, keyword, params, message }: Finding, at: str
 function clipPath (path: string): string {
   if (path.length <= mostPath) return path
   return `${path.split('/', 20).map(clip).join('/').slice(0, mostPath).toWellFormed()}…`
+}
+
+function isPlainObject (value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
