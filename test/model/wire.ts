@@ -22,7 +22,7 @@ export async function wireWorld (settings: Settings, openStore: () => OpenStore)
   const start = async (): Promise<{ app: FastifyInstance, services: Service[] }> => {
     const app = Fastify()
     for (const name of resourceNames) {
-      await app.register(changeStream, { resource: { name, noun: 'thing', schema: Thing }, updatesPath: `/${name}/updates`, repository: openStore(), ...options, maxPage: 1_048_576 }) // a list is one page here
+      await app.register(changeStream, { resource: { name, noun: 'thing', schema: Thing }, updatesPath: `/${name}/updates`, repository: openStore(), ...options, maxPage: 1_000_000_000 }) // a list is one page here
     }
     await app.listen({ port: 0, host: '127.0.0.1' })
     const origin = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
