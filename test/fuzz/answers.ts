@@ -22,9 +22,13 @@ export class AnswerReader {
     while (this.#step());
   }
 
-  /** The peer has closed. */
+  /** The peer has closed. Node refuses a HEAD that it does not take without a length, and goes on reading. */
   end (): void {
-    if (this.state === 'until-close') this.#answer(this.rest)
+    while (this.state === 'until-close') {
+      const isNext = this.rest.toString('latin1', 0, 9) === 'HTTP/1.1 '
+      this.#answer(isNext ? Buffer.alloc(0) : this.rest)
+      if (isNext) this.take(Buffer.alloc(0))
+    }
   }
 
   #step (): boolean {

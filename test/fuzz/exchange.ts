@@ -61,7 +61,7 @@ export async function exchange (wanted: Exchange): Promise<AnswerReader> {
     if (!isOver) throw new Finding('no answer', `${reader.answers.length} answers, then nothing for ${patience} ms`)
   } finally {
     if (until === 'reset') await turn()
-    if (socket.pending) socket.destroy()
+    if (socket.pending || socket.writableEnded) socket.destroy() // a reset behind an end leaves Node without an end of its own
     else socket.resetAndDestroy()
   }
   if (failed !== undefined) throw failed

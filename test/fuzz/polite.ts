@@ -5,7 +5,7 @@ import { WebSocket } from 'ws'
 import { Finding } from './finding.ts'
 import type { Fuzzed } from './resources.ts'
 
-const pace = 10 // milliseconds between two writes
+const pace = 30 // milliseconds between two writes
 const patience = 20_000 // milliseconds: for an answer, or for what must come in the end
 
 interface Reply { readonly status: number, readonly headers: IncomingMessage['headers'], readonly body: string }

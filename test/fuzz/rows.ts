@@ -82,11 +82,11 @@ async function ask (target: Target, method: string, at: string): Promise<Answer>
 }
 
 /** What REST and the feed say of a row must be the same, and JSON. */
-async function look (target: Target, { path, updates }: Fuzzed, id: string, since: string, { sorts, removes }: { sorts: boolean, removes: boolean }): Promise<void> {
-  await ask(target, 'GET', `${path}?limit=1000${sorts ? '&sort=-id' : ''}`)
+async function look (target: Target, { path, updates }: Fuzzed, id: string, since: string, { lists, removes }: { lists: string | null, removes: boolean }): Promise<void> {
+  if (lists !== null) await ask(target, 'GET', `${path}?limit=1000${lists}`)
   const feed = await ask(target, 'GET', `${updates}?since=${since}`)
   if (feed.status !== 200 && feed.status !== 410) throw new Finding(`a feed with ${feed.status}`, shown(feed.body))
-  if (id === '' || id.length > 100 || id.toLowerCase() !== id) return
+  if (id === '' || id.length > 100 || id.toLowerCase() !== id || /\p{Surrogate}/u.test(id)) return
   const at = `${path}/${encodeURIComponent(id)}`
   const { status } = await ask(target, 'GET', at)
   const list = await ask(target, 'GET', `${path}?where=${encodeURIComponent(JSON.stringify({ id }))}`)
@@ -108,7 +108,7 @@ export const rows: Family = {
     const id = rowId(random)
     const steps = Array.from({ length: random.between(1, 3) }, () => step(random, resource, id))
     const checks = random.chance(0.5)
-    const looking = { sorts: random.chance(0.3), removes: random.chance(0.5) }
+    const looking = { lists: random.pick([null, null, null, '', '&sort=-id']), removes: random.chance(0.7) }
     return {
       get text () {
         return `${checks ? '' : 'PRAGMA ignore_check_constraints = ON; '}${steps.map(({ sql, values }) => `${sql} -- ${shown(JSON.stringify(values), 600)}`).join('; ')}`

@@ -28,8 +28,8 @@ export interface Found { readonly what: string, readonly detail: string, readonl
 
 export interface Report { readonly played: ReadonlyMap<string, number>, readonly found: readonly Found[] }
 
-const batchSize = 100
-const roundSize = 5000
+const batchSize = 500
+const roundSize = 10_000
 
 /** Plays inputs, batch by batch, each round on a new server. The same seed makes the same inputs. */
 export async function run (options: RunOptions): Promise<Report> {
