@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { environment } from './runner/environment.ts'
@@ -9,18 +9,19 @@ import { keep, publish, section } from './runner/report.ts'
 import type { Context } from './runner/suite.ts'
 import { type SuiteName, suites, usual } from './suites/index.ts'
 
-const help = `npm run bench -- [suites] [--quick] [--peers names] [--render]
+const help = `npm run bench -- [suites] [--quick] [--peers names] [--before folder] [--render]
 
 suites   ${Object.keys(suites).join(', ')}; all but the long ones by default
 --quick  small and short, to see whether all works; writes no documentation
 --peers  only these: ${Object.keys(peers).join(',')}; writes no documentation
+--before for versions: the folder of another version, a checkout after npm ci
 --render writes docs/benchmarks.md anew from the last raw results
 
 A run with a fault, such as a lost delivery, ends with an error and writes no documentation.`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, peers: { type: 'string' }, render: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } }
+  options: { quick: { type: 'boolean', default: false }, peers: { type: 'string' }, before: { type: 'string' }, render: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } }
 })
 const only = values.peers?.split(',') ?? null
 const unknown = [...positionals.filter(name => !Object.hasOwn(suites, name)), ...only?.filter(name => !Object.hasOwn(peers, name)) ?? []]
@@ -50,6 +51,7 @@ async function run (names: readonly SuiteName[]): Promise<void> {
       readers,
       posters,
       folder,
+      before: values.before === undefined ? null : resolve(process.env['INIT_CWD'] ?? '', values.before),
       progress: text => console.error(`${((performance.now() - begun) / 1000).toFixed(0).padStart(4)} s  ${text}`),
       fault: text => {
         faults.push(text)

@@ -20,3 +20,13 @@ export function spreadText (values: readonly number[]): string {
   const { median, min, max } = spread(values)
   return values.length < 2 ? figure(median) : `${figure(median)} (${figure(min)}–${figure(max)})`
 }
+
+export interface Interval { readonly low: number, readonly high: number }
+
+const resamples = 10_000
+
+/** 95 % interval of the median, by the percentile bootstrap (Efron, 1979). */
+export function intervalOf (values: readonly number[]): Interval {
+  const medians = Array.from({ length: resamples }, () => spread(values.map(() => values[Math.floor(Math.random() * values.length)] as number)).median).sort((one, other) => one - other)
+  return { low: medians[Math.floor(resamples * 0.025)] ?? NaN, high: medians[Math.ceil(resamples * 0.975) - 1] ?? NaN }
+}

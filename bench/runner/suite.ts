@@ -13,6 +13,8 @@ export interface Context {
   readonly only: readonly PeerName[] | null
   /** A folder on a disk, emptied before each run. */
   readonly folder: string
+  /** The folder of another version of this project, built, to measure beside this one. */
+  readonly before: string | null
   progress (text: string): void
   /** Something went wrong that the numbers don't show: the run fails. */
   fault (text: string): void

@@ -30,6 +30,7 @@ export interface Report { readonly played: ReadonlyMap<string, number>, readonly
 
 const batchSize = 500
 const roundSize = 10_000
+const lanes = 2 // rounds at a time, each with a server of its own
 
 /** Plays inputs, batch by batch, each round on a new server. The same seed makes the same inputs. */
 export async function run (options: RunOptions): Promise<Report> {
@@ -38,7 +39,14 @@ export async function run (options: RunOptions): Promise<Report> {
   if (input !== undefined) await round.playAlone(input)
   else {
     const size = Math.min(roundSize, Math.ceil(inputs / round.worlds.length))
-    for (let at = 0; at < inputs && !round.full; at += size) await round.play(at, Math.min(size, inputs - at))
+    let next = 0
+    const lane = async (): Promise<void> => {
+      while (next * size < inputs && !round.full) {
+        const index = next++
+        await round.play(index, index * size, Math.min(size, inputs - index * size))
+      }
+    }
+    await Promise.all(Array.from({ length: lanes }, lane))
   }
   return { played: round.played, found: [...round.found.values()] }
 }
@@ -51,7 +59,6 @@ class Rounds {
   readonly worlds: readonly World[]
   readonly #families: readonly Family[]
   readonly #options: RunOptions
-  #rounds = 0
 
   constructor (options: RunOptions) {
     this.#options = options
@@ -63,12 +70,12 @@ class Rounds {
     return this.found.size >= (this.#options.mostFindings ?? 1)
   }
 
-  /** One round: inputs from `from` on, in one of the worlds. */
-  async play (from: number, count: number): Promise<void> {
-    const world = this.worlds[this.#rounds++ % this.worlds.length] as World
+  /** One round: inputs from `from` on, in the world whose turn it is. */
+  async play (index: number, from: number, count: number): Promise<void> {
+    const world = this.worlds[index % this.worlds.length] as World
     const fitting = this.#families.filter(({ needsDatabase }) => needsDatabase !== true || world.store === 'sqlite')
     if (fitting.length === 0) return
-    this.#options.progress?.(`${from} inputs, ${this.found.size} findings; now over ${world.name}`)
+    this.#options.progress?.(`inputs from ${from} on, over ${world.name}; ${this.found.size} findings`)
     let ground = await Ground.open(world)
     let usable = true
     for (let at = from; at < from + count && !this.full;) {
