@@ -15,6 +15,7 @@ const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
 const upgrade = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: change-stream.v1\r\n\r\n`
 const conditions = (offset = 0): string => JSON.stringify({ $or: Array.from({ length: 100 }, (_, index) => ({ lastName: `nobody ${offset + index}` })) })
 const idOfLarge = '00000000-0000-4000-8000-000000000000'
+const batch = JSON.stringify(Array.from({ length: 1000 }, (_, age) => ({ firstName: 'Eve', lastName: 'Eve', age, job: 'x' })))
 const heavy = '/people?sort=lastName,-age&limit=1000'
 
 /** A text or ping frame with a mask of zeros. */
@@ -36,20 +37,25 @@ const attacks = {
   '20 lists of 100 × $or at once': repeated(20, number => get(`/people?where=${encodeURIComponent(conditions(number))}`)),
   'sorted lists, abandoned at once': abandoned(get(heavy)),
   'polls that wait, abandoned at once': abandoned(get('/updates?wait=60')),
-  'batches of 1,000 records beside 1,000 sockets of 100 conditions each': async (attacker: Attacker) => {
-    for (let index = 0; index < 1000; index++) {
-      await attacker.send(attacker.open(true), upgrade(`/updates?where=${encodeURIComponent(conditions(index * 100))}`))
-      if (index % 20 === 0) await delay(5)
-    }
-    const body = JSON.stringify(Array.from({ length: 1000 }, (_, age) => ({ firstName: 'Eve', lastName: 'Eve', age, job: 'x' })))
-    await repeated(1, () => `POST /people HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)(attacker)
-  },
+  'batches of 1,000 records beside 1,000 sockets of 100 conditions each': repeated(1, () => `POST /people HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${batch.length}\r\n\r\n${batch}`),
   'filter messages of 100 conditions, one socket': flood(number => frame(1, `{"type":"filter","where":${conditions(number)}}`)),
   'pings of 125 bytes, one socket': flood(() => Buffer.concat(Array.from({ length: 100 }, () => frame(9, 'x'.repeat(125)))))
 } as const satisfies Record<string, (attacker: Attacker) => Promise<void>>
 
 export type AttackName = keyof typeof attacks
 export const attackNames = Object.keys(attacks) as AttackName[]
+
+/** What must be there before an attack begins. */
+const preparations: Partial<Record<AttackName, (attacker: Attacker) => Promise<void>>> = {
+  'batches of 1,000 records beside 1,000 sockets of 100 conditions each': async attacker => {
+    for (let index = 0; index < 1000; index++) {
+      const socket = attacker.open(true)
+      const answered = new Promise(resolve => socket.once('data', resolve).once('close', resolve))
+      await attacker.send(socket, upgrade(`/updates?where=${encodeURIComponent(conditions(index * 100))}`))
+      await answered
+    }
+  }
+}
 
 /** What is asked for once and never read. */
 function unread (connections: number, bytes: string, requests = 1) {
@@ -104,29 +110,45 @@ function flood (next: (number: number) => Buffer) {
   }
 }
 
+const sockets = new Set<Socket>()
+
+class Sender implements Attacker {
+  requests = 0
+  bytes = 0
+  readonly end: number
+  readonly #port: number
+
+  constructor (port: number, end: number) {
+    this.#port = port
+    this.end = end
+  }
+
+  open (reads: boolean): Socket {
+    const socket = connect({ port: this.#port, host: '127.0.0.1' })
+    sockets.add(socket)
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket))
+    return reads ? socket.resume() : socket.pause()
+  }
+
+  async send (socket: Socket, what: string | Buffer, count = 1): Promise<void> {
+    this.requests += count
+    this.bytes += what.length
+    if (socket.write(what)) return
+    await Promise.race([new Promise(resolve => socket.once('drain', resolve).once('close', resolve)), delay(Math.max(0, Math.min(2 ** 31 - 1, this.end - performance.now())))])
+  }
+}
+
+/** Opens what the attack needs; `attack` closes it. */
+export async function prepareAttack ({ port, name }: Omit<Attack, 'seconds'>): Promise<void> {
+  await preparations[name]?.(new Sender(port, Infinity))
+}
+
 /** Does the one for so long, and tells what it cost who sends. */
 export async function attack ({ port, name, seconds }: Attack): Promise<Sent> {
   const cpu = process.cpuUsage()
-  const sockets = new Set<Socket>()
-  let requests = 0
-  let bytes = 0
-  const end = performance.now() + seconds * 1000
-  await attacks[name]({
-    end,
-    open (reads) {
-      const socket = connect({ port, host: '127.0.0.1' })
-      sockets.add(socket)
-      socket.on('error', () => {}).on('close', () => sockets.delete(socket))
-      return reads ? socket.resume() : socket.pause()
-    },
-    async send (socket, what, count = 1) {
-      requests += count
-      bytes += what.length
-      if (socket.write(what)) return
-      await Promise.race([new Promise(resolve => socket.once('drain', resolve).once('close', resolve)), delay(Math.max(0, end - performance.now()))])
-    }
-  })
+  const sender = new Sender(port, performance.now() + seconds * 1000)
+  await attacks[name](sender)
   for (const socket of sockets) socket.resetAndDestroy()
   const { user, system } = process.cpuUsage(cpu)
-  return { requests, bytes, cpu: user + system }
+  return { requests: sender.requests, bytes: sender.bytes, cpu: user + system }
 }

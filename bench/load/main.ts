@@ -1,11 +1,11 @@
-import { attack } from './attacks.ts'
+import { attack, prepareAttack } from './attacks.ts'
 import { politely } from './polite.ts'
 import { get, post, pour } from './posters.ts'
 import { close, open, pause, received, settle, start } from './readers.ts'
 import { drain, gather, read, scatter } from './stream.ts'
 
 /** What a load process does when told so. */
-const methods = { open, close, start, settle, received, pause, post, get, pour, read, gather, scatter, drain, attack, politely }
+const methods = { open, close, start, settle, received, pause, post, get, pour, read, gather, scatter, drain, prepareAttack, attack, politely }
 
 export type Methods = typeof methods
 

@@ -53,6 +53,7 @@ async function measure (name: AttackName, file: string, large: number, seconds: 
   const { port } = server
   try {
     if (name.includes('1 MB')) await fill(port, large)
+    await readers.call('prepareAttack', { port, name })
     await posters.call('politely', { port, seconds: 1 })
     await longestHold(port)
     const before = server.usage()
