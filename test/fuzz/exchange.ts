@@ -16,8 +16,6 @@ export interface Exchange {
   readonly until: number | 'pong' | 'half-close' | 'reset'
   /** Whether the answer with this index is to a HEAD. */
   readonly isHead?: (index: number) => boolean
-  /** Whether the frames are for the JSON reader. */
-  readonly json?: boolean
   /** Whether to wait for the first answer before the pieces behind the first are written. */
   readonly patient?: boolean
 }
@@ -30,10 +28,10 @@ export const lastPing = 'the last'
 
 /** Plays one connection from its start to its end, judges the frames on it, and returns the answers. */
 export async function exchange (wanted: Exchange): Promise<AnswerReader> {
-  const { port, pieces, until, patient, isHead, json = false } = wanted
+  const { port, pieces, until, patient, isHead } = wanted
   const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
   const reader = new AnswerReader()
-  const frames = new FrameJudge(json)
+  const frames = new FrameJudge(() => reader.answers.at(-1)?.headers.has('sec-websocket-protocol') === true)
   if (isHead) reader.isHead = isHead
   let failed: unknown
   socket.on('error', () => {}).on('data', chunk => {

@@ -9,11 +9,12 @@ const types = ['ready', 'snapshot', 'synced', 'changes', 'filtered', 'bookmark',
 export class FrameJudge {
   readonly pongs: string[] = []
   closed = false
-  readonly #json: boolean
+  readonly #isJson: () => boolean
   #bytes: Buffer = Buffer.alloc(0)
 
-  constructor (json: boolean) {
-    this.#json = json
+  /** @param isJson whether the server has agreed to frames of JSON */
+  constructor (isJson: () => boolean) {
+    this.#isJson = isJson
   }
 
   take (chunk: Buffer): void {
@@ -34,7 +35,7 @@ export class FrameJudge {
   #judgeText (payload: Buffer): void {
     if (!isUtf8(payload)) throw new Finding('a text frame that is no UTF-8', shown(payload, 200))
     const text = payload.toString()
-    if (!this.#json) {
+    if (!this.#isJson()) {
       if (!/^(Saved|Deleted|Left) \S+ \[|^Error \[(gone|too-many)\] /.test(text)) throw new Finding('a text message that is none', shown(text, 200))
       return
     }

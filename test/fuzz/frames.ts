@@ -45,7 +45,7 @@ export function framesInput (random: Random, { port, epochs }: Target, resource:
   const query = random.chance(0.6) ? random.pick(['', '', '?filter=saves', ...json ? ['?snapshot=true'] : []]) : streamQuery(random, resource, epochs.get(resource.name) ?? '')
   const until = random.chance(0.05) ? 'reset' : whole ? 'pong' : 'half-close'
   const all = Buffer.concat([...frames, ...whole ? [frame(9, lastPing)] : []])
-  return wireInput(port, { pieces: [handshake(resource.updates + query, json), ...inPieces(random, all)], until, json, patient: random.chance(0.7), mayBeBusy: true })
+  return wireInput(port, { pieces: [handshake(resource.updates + query, json), ...inPieces(random, all)], until, patient: random.chance(0.7), mayBeBusy: true })
 }
 
 function payload (random: Random): Buffer {

@@ -49,7 +49,6 @@ export const upgrade: Family = {
       pieces: inPieces(random, bytes),
       until: random.chance(0.1) ? 'reset' : isWhole ? 1 : 'half-close',
       isHead: () => method === 'HEAD',
-      json: /Sec-WebSocket-Protocol: [^\r]*change-stream/.test(start.toString('latin1')),
       mayBeBusy: true
     })
   }
