@@ -17,10 +17,6 @@ export class Ring<T extends { readonly position: number }> {
     this.#sizeOf = sizeOf
   }
 
-  get size (): number {
-    return this.#size
-  }
-
   push (item: T): void {
     this.#items.push(item)
     this.#size += this.#sizeOf(item)
