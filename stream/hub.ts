@@ -1,18 +1,19 @@
 import type { LogEntry } from '../protocol/change.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
-import { type Filter, filterKey } from '../protocol/filter.ts'
+import type { Filter } from '../protocol/filter.ts'
 import type { Log } from '../protocol/log.ts'
-import { ClassIndex } from './class-index.ts'
+import { Classes } from './classes.ts'
 import { EncodedChange } from './encoded.ts'
-import { FilterClass } from './filter-class.ts'
+import type { FilterClass } from './filter-class.ts'
 import { Gate, type GateSettings } from './gate.ts'
 import { History, type HistorySettings, type Since } from './history.ts'
 import { Matching } from './matching.ts'
 import { Pacer } from './pacer.ts'
 import { Passes } from './passes.ts'
 import type { Reader } from './reader.ts'
-import { Steps, guarded } from './steps.ts'
-import type { Subscription } from './subscription.ts'
+import { Steps } from './steps.ts'
+import { type Subscriber, guarded } from './subscriber.ts'
+import type { Reads } from './transfer.ts'
 
 export interface HubSettings extends GateSettings, HistorySettings {
   /** How much subscribers at the live end may have to wait for before writes are held back, bytes. */
@@ -27,12 +28,6 @@ export interface HubSettings extends GateSettings, HistorySettings {
   readonly rest: number
   /** The most that a page of the feed holds, bytes; one change may be larger. */
   readonly maxPage: number
-}
-
-/** Runs long reads of the log and of records in turn, a bit at a time. */
-export interface Reads {
-  /** Calls `work` when its turn comes, and gives what it returns. */
-  run<T> (lane: 'stream', work: () => T): Promise<Awaited<T>>
 }
 
 const atOnce: Reads = { run: async <T>(_: string, work: () => T): Promise<Awaited<T>> => await work() }
@@ -54,9 +49,8 @@ export class Hub {
   readonly reads: Reads
   readonly #gate: Gate
   readonly #onError: (error: unknown) => void
-  readonly #classes = new Map<string, FilterClass>()
-  readonly #index = new ClassIndex()
-  readonly #subscriptions = new Set<Subscription>()
+  readonly #classes: Classes
+  readonly #subscriptions = new Set<Subscriber>()
   readonly #history: History
   readonly #pacer: Pacer
   readonly #passes: Passes
@@ -79,7 +73,8 @@ export class Hub {
     this.#position = log.position
     this.#history = new History(log, settings)
     this.#passes = new Passes(gate, settings.backlog, () => this.#settled)
-    this.#matching = new Matching(log.position, this.#index, matchingLimit, (filterClass, change) => this.#offer(filterClass, change))
+    this.#classes = new Classes(log, settings.ringSize)
+    this.#matching = new Matching(log.position, this.#classes.index, matchingLimit, (filterClass, change) => this.#offer(filterClass, change))
     this.#pacer = new Pacer(settings.slice, settings.rest, deadline => this.#work(deadline), gate)
     this.#steps = new Steps(this.#subscriptions, settings.heartbeat, () => this.#pacer.wake())
   }
@@ -152,7 +147,7 @@ export class Hub {
     this.#history.clear(this.#position)
     this.#passes.clear()
     for (const subscription of this.#subscriptions) guarded(subscription, () => error.code === 'gone' ? subscription.lose(error) : subscription.fail(error))
-    for (const filterClass of this.#classes.values()) filterClass.restart(this.#position)
+    for (const filterClass of this.#classes) filterClass.restart(this.#position)
   }
 
   #match (deadline: number): void {
@@ -190,35 +185,24 @@ export class Hub {
 
   /** The class of subscribers that ask the same; every call must be matched by `release`. */
   classOf (filter: Filter, reader: Reader): FilterClass {
-    const key = `${reader.name}|${filterKey(filter)}`
-    let filterClass = this.#classes.get(key)
-    if (!filterClass) {
-      filterClass = new FilterClass(key, filter, reader, { log: this.log, position: this.#matching.position, ringSize: this.settings.ringSize })
-      this.#classes.set(key, filterClass)
-      this.#index.add(filterClass)
-    }
-    filterClass.users++
-    return filterClass
+    return this.#classes.acquire(filter, reader, this.#matching.position)
   }
 
   release (filterClass: FilterClass): void {
-    if (--filterClass.users > 0) return
-    this.#classes.delete(filterClass.key)
-    this.#index.delete(filterClass)
-    this.#passes.delete(filterClass)
+    if (this.#classes.release(filterClass)) this.#passes.delete(filterClass)
   }
 
-  add (subscription: Subscription): void {
+  add (subscription: Subscriber): void {
     this.#subscriptions.add(subscription)
   }
 
-  remove (subscription: Subscription): void {
+  remove (subscription: Subscriber): void {
     this.#subscriptions.delete(subscription)
     this.#steps.delete(subscription)
   }
 
   /** Calls the subscription's `step` in one of the next slices. */
-  enqueue (subscription: Subscription): void {
+  enqueue (subscription: Subscriber): void {
     this.#steps.add(subscription)
   }
 

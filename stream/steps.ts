@@ -1,21 +1,21 @@
 import { beatsPerHeartbeat } from './connection.ts'
-import type { Subscription } from './subscription.ts'
+import { type Subscriber, guarded } from './subscriber.ts'
 
 /** What subscriptions have to do each for itself: heartbeats, which are short work, then the next bit of catching up. */
 export class Steps {
-  readonly #subscriptions: ReadonlySet<Subscription>
+  readonly #subscriptions: ReadonlySet<Subscriber>
   readonly #wake: () => void
   readonly #heart: NodeJS.Timeout
   /** Subscriptions that have something to do by themselves. */
-  readonly #waiting = new Set<Subscription>()
+  readonly #waiting = new Set<Subscriber>()
   /** The rest of a round of heartbeats. */
-  #round: Iterator<Subscription> | undefined
+  #round: Iterator<Subscriber> | undefined
 
   /**
    * @param heartbeat milliseconds
    * @param wake is called when there is something to do
    */
-  constructor (subscriptions: ReadonlySet<Subscription>, heartbeat: number, wake: () => void) {
+  constructor (subscriptions: ReadonlySet<Subscriber>, heartbeat: number, wake: () => void) {
     this.#subscriptions = subscriptions
     this.#wake = wake
     this.#heart = setInterval(() => this.#beat(), heartbeat / beatsPerHeartbeat).unref()
@@ -25,12 +25,12 @@ export class Steps {
     return this.#waiting.size > 0 || this.#round !== undefined
   }
 
-  add (subscription: Subscription): void {
+  add (subscription: Subscriber): void {
     this.#waiting.add(subscription)
     this.#wake()
   }
 
-  delete (subscription: Subscription): void {
+  delete (subscription: Subscriber): void {
     this.#waiting.delete(subscription)
   }
 
@@ -56,14 +56,5 @@ export class Steps {
     if (this.#round || this.#subscriptions.size === 0) return
     this.#round = this.#subscriptions.values()
     this.#wake()
-  }
-}
-
-/** Does something for one subscription, which alone ends if that throws. */
-export function guarded (subscription: Subscription, work: (subscription: Subscription) => void): void {
-  try {
-    work(subscription)
-  } catch (error) {
-    subscription.fault(error)
   }
 }

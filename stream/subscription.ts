@@ -1,14 +1,15 @@
 import { ChangeStreamError } from '../protocol/errors.ts'
 import { type Filter, toMessage } from '../protocol/filter.ts'
-import type { Snapshot } from '../protocol/log.ts'
 import type { ControlMessage } from '../protocol/messages.ts'
-import { Allowance } from './allowance.ts'
 import { Connection, type Outlet } from './connection.ts'
 import type { EncodedChange } from './encoded.ts'
-import type { FilterClass, Member } from './filter-class.ts'
+import { type FilterChange, FilterChanges, snapshotOfBoth } from './filter-changes.ts'
+import type { FilterClass } from './filter-class.ts'
 import type { Hub } from './hub.ts'
-import { type Piecework, differ, differenceOf, either, inGroups, recordsOf } from './piecework.ts'
+import { LiveMember, type Owner } from './live-member.ts'
 import type { Fragment, Reader } from './reader.ts'
+import type { Subscriber } from './subscriber.ts'
+import { Transfer, inGroups } from './transfer.ts'
 
 /*
  *  start ──► snapshotting ──► catching-up ◄──► live
@@ -20,18 +21,9 @@ import type { Fragment, Reader } from './reader.ts'
 /**
  * - `snapshotting`: sends the records of one position, or the difference that a new filter makes there, piece by piece
  * - `catching-up`: sends the log, page by page, until it stands at the live end
- * - `live`: is a member of its class, which tells it when to send what
- * - `lagging`: waits for the connection, then goes on from the class's ring, or from the log where that has moved on
+ * - `live`, `lagging`: is a member of its class
  */
-export type State = 'snapshotting' | 'catching-up' | 'live' | 'lagging' | 'closed'
-
-/** A filter to go by after a position. */
-interface Turn {
-  readonly at: number
-  readonly filter: Filter
-  /** The records of that position, where the difference is to be sent. */
-  readonly snapshot: Snapshot | null
-}
+export type State = 'snapshotting' | 'catching-up' | LiveMember['state'] | 'closed'
 
 export interface SubscriptionOptions {
   readonly reader: Reader
@@ -40,36 +32,26 @@ export interface SubscriptionOptions {
   readonly view: boolean
 }
 
-const mostTurns = 32
 const mostComplaints = 10
-/** Filters that may be asked for at once, and in each second after. */
-const filterBurst = 100
-const filtersPerSecond = 20
 
 /** One reader of the stream: a position in the log, a filter and a state (contract §3, §5). */
-export class Subscription implements Member {
-  position = 0
-  place = 0
+export class Subscription implements Subscriber, Owner {
   readonly #hub: Hub
   readonly #connection: Connection
   readonly #reader: Reader
   readonly #view: boolean
-  #state: State = 'catching-up'
+  #state: Transfer | 'catching-up' | LiveMember | 'closed' = 'catching-up'
+  /** The peer has been brought up to here; a member goes on by itself. */
+  #position = 0
   #class: FilterClass
   /** As the subscriber wrote it; the class may have got the same from another. */
   #filter: Filter
-  /** Filters to come, in order. */
-  #turns: Turn[] = []
-  /** What is being sent while `snapshotting`. */
-  #work: Piecework | null = null
-  /** The rest of a piece of it, encoded. */
-  #messages: Buffer[] = []
+  readonly #changes = new FilterChanges()
   /** The store's answer that it waits for. */
   #awaited: Promise<() => void> | null = null
   /** Whether `synced` is due at the live end. */
   #syncing = true
   #complaints = 0
-  readonly #filters = new Allowance(filterBurst, filtersPerSecond)
 
   constructor (hub: Hub, outlet: Outlet, { reader, filter, view }: SubscriptionOptions) {
     this.#hub = hub
@@ -83,24 +65,25 @@ export class Subscription implements Member {
 
   /** The filter that was asked for last. */
   get filter (): Filter {
-    return this.#turns.at(-1)?.filter ?? this.#filter
+    return this.#changes.last?.filter ?? this.#filter
   }
 
   get state (): State {
-    return this.#state
+    if (typeof this.#state === 'string') return this.#state
+    return this.#state instanceof Transfer ? 'snapshotting' : this.#state.state
   }
 
   /** Starts behind `position`. */
   startAt (position: number): void {
-    this.position = position
+    this.#position = position
     this.#message({ type: 'ready', cursor: this.#hub.cursor(position), filter: toMessage(this.#filter) })
     this.step()
   }
 
   /** Starts with the records of now; after a `reset` where there was a cursor to start at. */
   startWithSnapshot (lost: ChangeStreamError | null): void {
-    this.#beginRecords()
-    this.#message({ type: 'ready', cursor: this.#hub.cursor(this.position), filter: toMessage(this.#filter) })
+    this.#beginView()
+    this.#message({ type: 'ready', cursor: this.#hub.cursor(this.#position), filter: toMessage(this.#filter) })
     if (lost) this.#message({ type: 'reset', reason: lost.message })
   }
 
@@ -108,24 +91,23 @@ export class Subscription implements Member {
   lose (error: ChangeStreamError): void {
     if (this.#state === 'closed') return
     if (!this.#view) return this.fail(error)
-    const turn = this.#turns.at(-1)
-    this.#leaveClass()
-    this.#dropWork()
-    if (turn) this.#adopt(turn.filter)
+    const change = this.#changes.last
+    this.#stop('catching-up')
+    if (change) this.#adopt(change.filter)
     this.#syncing = true
-    this.#beginRecords()
+    this.#beginView()
     this.#message({ type: 'reset', reason: error.message })
-    if (turn) this.#message({ type: 'filtered', cursor: this.#hub.cursor(this.position), filter: toMessage(turn.filter) })
+    if (change) this.#message({ type: 'filtered', cursor: this.#hub.cursor(this.#position), filter: toMessage(change.filter) })
   }
 
   /** Goes by another filter for every change committed from now on. */
   refilter (filter: Filter): void {
     if (this.#state === 'closed') return
-    if (this.#turns.length >= mostTurns || !this.#filters.take()) return this.fail(new ChangeStreamError('too-many', 'too many filters at once'))
+    if (!this.#changes.admit()) return this.fail(new ChangeStreamError('too-many', 'too many filters at once'))
     const former = this.filter
     const redrawn = this.#view && former.kinds !== 'all' && former.kinds !== filter.kinds
-    const snapshot = this.#view && !redrawn && differ(former, filter) ? this.#hub.log.snapshot(either(former, filter)) : null
-    this.#turns.push({ at: this.#hub.position, filter, snapshot })
+    const snapshot = this.#view && !redrawn ? snapshotOfBoth(this.#hub.log, former, filter) : null
+    this.#changes.push({ at: this.#hub.position, filter, snapshot })
     if (redrawn) return this.lose(new ChangeStreamError('gone', `a view that was told of ${former.kinds} alone starts again`))
     this.#leaveClass()
     this.#hub.enqueue(this)
@@ -134,7 +116,7 @@ export class Subscription implements Member {
   /** The outlet takes bytes again: the peer reads. */
   drained (): void {
     this.alive()
-    if (this.#state !== 'closed' && this.#state !== 'live') this.#hub.enqueue(this)
+    if (this.#state !== 'closed' && this.state !== 'live') this.#hub.enqueue(this)
   }
 
   /** The peer has given a sign of life. */
@@ -144,23 +126,16 @@ export class Subscription implements Member {
 
   /** Does the next bit of work, unless the outlet or the store must be waited for. */
   step (): void {
-    if (this.#awaited || this.#connection.blocked) return
-    if (this.#state === 'snapshotting') this.#sendPiece()
-    else if (this.#state === 'catching-up') this.#catchUp()
-    else if (this.#state === 'lagging') this.#rejoin()
+    if (this.#awaited || this.#connection.blocked || this.#state === 'closed') return
+    if (this.#state === 'catching-up') this.#catchUp()
+    else if (this.#state instanceof Transfer) this.#sendPiece(this.#state)
+    else if (this.#state.catchUp()) this.#hub.enqueue(this)
   }
 
-  deliver (): boolean {
-    this.position = this.#class.standing(this.position)
-    while (this.position < this.#class.end) {
-      if (this.#connection.blocked) {
-        this.#state = 'lagging'
-        this.#class.lagging++
-        return false
-      }
-      if (!this.#deliverBatch()) return false
-    }
-    return true
+  overtaken (position: number): void {
+    this.#position = position
+    this.#state = 'catching-up'
+    this.#hub.enqueue(this)
   }
 
   /** One beat of the heart: a sign of life for the peer, and a look whether it gives one. */
@@ -171,7 +146,7 @@ export class Subscription implements Member {
       this.close()
       this.#connection.destroy()
     } else if (pulse === 'quiet') {
-      if (this.#work?.isView) this.#connection.write(this.#reader.records([])) // no cursor names what has been sent of it
+      if (this.#state instanceof Transfer && this.#state.content === 'view') this.#connection.write(this.#reader.records([])) // no cursor names what has been sent of it
       else this.#message({ type: 'bookmark', cursor: this.#hub.cursor(this.#reached()) })
     }
   }
@@ -226,23 +201,23 @@ export class Subscription implements Member {
   /** Lets go of everything; the connection itself is another's business. */
   close (): void {
     if (this.#state === 'closed') return
-    this.#leaveClass()
-    this.#state = 'closed'
-    this.#hub.release(this.#class)
-    this.#hub.remove(this)
-    this.#dropWork()
+    try {
+      this.#stop('closed')
+    } finally {
+      this.#hub.release(this.#class)
+      this.#hub.remove(this)
+    }
   }
 
   /** The position that the peer has been brought to. */
   #reached (): number {
-    if (this.#state !== 'live') return this.position
-    return this.position >= this.#class.end ? Math.max(this.position, this.#hub.matched) : this.#class.standing(this.position)
+    return this.#state instanceof LiveMember ? this.#state.reached(this.#hub.matched) : this.#position
   }
 
   #catchUp (): void {
-    const [turn] = this.#turns
-    if (this.position >= (turn?.at ?? this.#hub.position)) return turn ? this.#take(turn) : this.#goLive()
-    const changes = this.#hub.read(this.position)
+    const change = this.#changes.next
+    if (this.#position >= (change?.at ?? this.#hub.position)) return change ? this.#begin(change) : this.#goLive()
+    const changes = this.#hub.read(this.#position)
     if (changes instanceof Promise) return this.#await(changes.then(page => () => this.#send(page)))
     this.#send(changes)
     this.#hub.enqueue(this)
@@ -250,101 +225,62 @@ export class Subscription implements Member {
 
   #goLive (): void {
     if (this.#hub.matched < this.#hub.position) return this.#hub.enqueue(this) // the class would be offered again what has been sent
-    if (this.#syncing) this.#message({ type: 'synced', cursor: this.#hub.cursor(this.position) })
+    if (this.#syncing) this.#message({ type: 'synced', cursor: this.#hub.cursor(this.#position) })
     this.#syncing = false
-    this.#state = 'live'
-    this.#class.add(this)
-  }
-
-  #rejoin (): void {
-    if (this.position >= this.#class.end) {
-      this.#class.lagging--
-      this.#state = 'live'
-      this.#class.add(this)
-    } else if (this.#deliverBatch()) {
-      this.#hub.enqueue(this)
-    } else {
-      this.#class.lagging--
-    }
-  }
-
-  /** Sends the next bytes of the class, or turns to the log where the ring has moved on. */
-  #deliverBatch (): boolean {
-    const batch = this.#class.batchAfter(this.position)
-    if (!batch) {
-      this.#state = 'catching-up'
-      this.#hub.enqueue(this)
-      return false
-    }
-    this.#connection.write(batch.bytes)
-    this.position = batch.upTo
-    return true
+    this.#state = new LiveMember(this.#class, this.#connection, this.#position, this)
   }
 
   /** Sends what the filter lets through of the changes behind the position, as far as the filter holds. */
   #send (changes: readonly EncodedChange[]): void {
-    const limit = this.#turns[0]?.at ?? this.#hub.position
+    const limit = this.#changes.next?.at ?? this.#hub.position
     const fragments: Fragment[] = []
     for (const change of changes) {
       if (change.position > limit) break
-      this.position = change.position
+      this.#position = change.position
       const fragment = this.#class.fragment(change)
       if (fragment) fragments.push(fragment)
     }
-    const end = this.position
+    const end = this.#position
     for (const group of inGroups(fragments, fragment => fragment.bytes.length)) {
       this.#connection.write(this.#reader.joinForOne(group, this.#hub.log))
-      this.position = group.at(-1)?.position ?? end
+      this.#position = group.at(-1)?.position ?? end
       if (this.#connection.blocked) return
     }
-    this.position = end
+    this.#position = end
+  }
+
+  #beginView (): void {
+    const snapshot = this.#hub.log.snapshot(this.#class.filter.where)
+    this.#position = snapshot.position
+    this.#state = Transfer.ofView(snapshot, this.#reader, this.#class.filter)
+    this.#hub.enqueue(this)
   }
 
   /** Goes over to the next filter, by way of the difference where the subscriber keeps a view. */
-  #take ({ at, filter, snapshot }: Turn): void {
-    const finish = (): void => {
-      this.#turns.shift()
-      this.#adopt(filter)
-      this.#message({ type: 'filtered', cursor: this.#hub.cursor(at), filter: toMessage(filter) })
-    }
-    if (snapshot) this.#begin(differenceOf(snapshot, this.#reader, this.#class.filter, filter, this.#hub.log, finish))
-    else finish()
+  #begin (change: FilterChange): void {
+    const { filter, snapshot } = change
+    if (snapshot) this.#state = Transfer.ofDifference(snapshot, this.#reader, this.#class.filter, filter, this.#hub.log)
+    else this.#complete(change)
     this.#hub.enqueue(this)
   }
 
-  #beginRecords (): void {
-    const snapshot = this.#hub.log.snapshot(this.#class.filter.where)
-    this.position = snapshot.position
-    this.#begin(recordsOf(snapshot, this.#reader, this.#class.filter))
-  }
-
-  #begin (work: Piecework): void {
-    this.#work = work
-    this.#messages = []
-    this.#state = 'snapshotting'
-    this.#hub.enqueue(this)
+  #complete ({ at, filter }: FilterChange): void {
+    this.#changes.shift()
+    this.#adopt(filter)
+    this.#message({ type: 'filtered', cursor: this.#hub.cursor(at), filter: toMessage(filter) })
   }
 
   /** Sends what the connection takes of the present piece, then asks for the next. */
-  #sendPiece (): void {
-    while (this.#messages.length > 0 && !this.#connection.blocked) this.#connection.write(this.#messages.shift() as Buffer)
-    if (this.#messages.length === 0 && this.#work) this.#await(this.#piece(this.#work))
+  #sendPiece (transfer: Transfer): void {
+    if (!transfer.write(this.#connection)) return
+    this.#await(transfer.next(this.#hub.reads).then(piece => () => piece ? transfer.take(piece) : this.#sent(transfer)))
   }
 
-  async #piece (work: Piecework): Promise<() => void> {
-    const piece = await this.#hub.reads.run('stream', async () => this.#work === work ? await work.snapshot.next() : null)
-    return () => {
-      if (piece) this.#messages = work.encode(piece)
-      else this.#finishWork()
-    }
-  }
-
-  #finishWork (): void {
-    const work = this.#work
-    this.#work = null
+  #sent (transfer: Transfer): void {
     this.#state = 'catching-up'
-    work?.snapshot.close()
-    work?.finish()
+    transfer.close()
+    const change = this.#changes.next
+    if (transfer.content === 'difference' && change) this.#complete(change)
   }
 
   /** Waits for the store, and does what its answer says, unless the subscription has moved on meanwhile. */
@@ -377,27 +313,23 @@ export class Subscription implements Member {
     this.#hub.release(former)
   }
 
-  /** Stops being live or lagging, and stands where the peer has been brought to. */
+  /** Is a member no more, and stands where the peer has been brought to. */
   #leaveClass (): void {
-    if (this.#state === 'live') {
-      const reached = this.#reached()
-      this.#class.remove(this)
-      this.position = reached
-    } else if (this.#state === 'lagging') {
-      this.#class.lagging--
-    } else {
-      return
-    }
+    if (!(this.#state instanceof LiveMember)) return
+    const member = this.#state
+    this.#position = this.#reached()
     this.#state = 'catching-up'
+    member.leave()
   }
 
-  #dropWork (): void {
+  /** Stops what it does, and forgets what it was to do. */
+  #stop (state: 'catching-up' | 'closed'): void {
+    this.#leaveClass()
+    const transfer = this.#state instanceof Transfer ? this.#state : null
+    this.#state = state
     this.#awaited = null
-    this.#work?.snapshot.close()
-    this.#work = null
-    this.#messages = []
-    for (const turn of this.#turns) turn.snapshot?.close()
-    this.#turns = []
+    transfer?.close()
+    this.#changes.clear()
   }
 
   #tell (error: ChangeStreamError): void {
@@ -405,6 +337,6 @@ export class Subscription implements Member {
   }
 
   #message (message: ControlMessage): void {
-    this.#connection.message(message, this.#state !== 'snapshotting')
+    this.#connection.message(message, !(this.#state instanceof Transfer))
   }
 }

@@ -10,10 +10,10 @@ const histories = 150
 const mutations = [
   { name: 'a record that leaves is not told', file: 'stream/filter.ts', from: "return entry.json === null ? 'delete' : 'leave'", to: "return entry.json === null ? 'delete' : null" },
   { name: 'a change is told twice where the log meets the live end', file: 'stream/search.ts', from: '> position) high', to: '>= position) high' },
-  { name: 'who catches up goes live one change too early', file: 'stream/subscription.ts', from: '(turn?.at ?? this.#hub.position)', to: '(turn?.at ?? this.#hub.position - 1)' },
+  { name: 'who catches up goes live one change too early', file: 'stream/subscription.ts', from: '(change?.at ?? this.#hub.position)', to: '(change?.at ?? this.#hub.position - 1)' },
   { name: 'a trimmed log is read as if it were whole', file: 'stream/pages.ts', from: 'if (position < floor) throw', to: 'if (position < 0 * floor) throw' },
   { name: 'a filter takes effect too early', file: 'stream/subscription.ts', from: 'at: this.#hub.position, filter', to: 'at: Math.max(0, this.#hub.position - 1), filter' },
-  { name: 'the difference between filters is left out', file: 'stream/subscription.ts', from: '!redrawn && differ(former, filter)', to: '!redrawn && differ(filter, filter)' }
+  { name: 'the difference between filters is left out', file: 'stream/subscription.ts', from: 'snapshotOfBoth(this.#hub.log, former, filter)', to: 'snapshotOfBoth(this.#hub.log, filter, filter)' }
 ] as const
 
 for (const { name, file, from, to } of mutations) {
