@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { type IncomingMessage, Agent, request as httpRequest } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { Finding } from './finding.ts'
+import { type Change, Observer, differences, digest, sameMap } from './observer.ts'
 import type { Fuzzed } from './resources.ts'
 
 const pace = 30 // milliseconds between two writes
@@ -34,40 +34,6 @@ class Client {
 
   close (): void {
     this.#agent.destroy()
-  }
-}
-
-interface Change { readonly op: string, readonly id: string, readonly record?: { readonly id: string } }
-
-const digest = (record: unknown): string => createHash('sha1').update(JSON.stringify(record)).digest('base64')
-
-/** What one polite subscriber has been told: the changes one by one, or the view that they make. */
-class Observer {
-  readonly name: string
-  readonly told: string[] = []
-  readonly view = new Map<string, string>()
-  cursor = ''
-  synced = false
-  ended: string | null = null
-  close: () => void = () => {}
-
-  constructor (name: string) {
-    this.name = name
-  }
-
-  change ({ op, id, record }: Change): void {
-    this.told.push(`${op} ${id}`)
-    if (op === 'save') this.view.set(id, digest(record))
-    else this.view.delete(id)
-  }
-
-  message (message: { type: string, cursor?: string, records?: { id: string }[], changes?: Change[], code?: string }): void {
-    if (message.type === 'reset') this.view.clear()
-    for (const record of message.records ?? []) this.view.set(record.id, digest(record))
-    for (const change of message.changes ?? []) this.change(change)
-    if (message.type === 'synced') this.synced = true
-    if (message.cursor !== undefined && (message.type === 'changes' || message.type === 'synced' || message.type === 'bookmark')) this.cursor = message.cursor
-    if (message.type === 'error') this.ended = `error ${message.code}`
   }
 }
 
@@ -192,10 +158,8 @@ export class Polite {
     observer.close = () => socket.terminate()
     socket.on('error', () => {}).on('close', code => { if (this.#state !== 'left') observer.ended ??= `close ${code}` })
     socket.on('message', data => this.#heard(() => {
-      const text = String(data)
-      if (json) return observer.message(JSON.parse(text))
-      const [, verb = '', id = ''] = /^(\w+) \w+ \[([^\]]*)\]/.exec(text) ?? []
-      observer.told.push(`${verb === 'Saved' ? 'save' : verb.toLowerCase().replace(/d$/, '')} ${id}`)
+      if (json) observer.message(JSON.parse(String(data)))
+      else observer.text(String(data))
     }))
     await Promise.race([new Promise(resolve => socket.once('open', resolve)), delay(patience, undefined, { ref: false })])
     if (json) await this.#until(observer, () => observer.synced)
@@ -209,7 +173,7 @@ export class Polite {
       response.setEncoding('utf8').on('data', (chunk: string) => this.#heard(() => {
         const blocks = (text + chunk).split('\n\n')
         text = blocks.pop() ?? ''
-        for (const block of blocks) hear(observer, block)
+        for (const block of blocks) observer.event(block)
       })).on('close', () => { if (this.#state !== 'left') observer.ended ??= 'the response ended' })
     })
     observer.close = () => request.destroy()
@@ -259,32 +223,6 @@ export class Polite {
   }
 }
 
-/** One event: a change by the name of its `op`, or another message by its `type`. */
-function hear (observer: Observer, block: string): void {
-  const fields = block.split('\n').filter(line => !line.startsWith(':')).map(line => /^([^:]*):? ?(.*)$/s.exec(line)?.slice(1) ?? [])
-  const event = fields.find(([name]) => name === 'event')?.[1]
-  const data = fields.filter(([name]) => name === 'data').map(([, value]) => value).join('\n')
-  const id = fields.find(([name]) => name === 'id')?.[1]
-  if (data !== '' && event !== undefined) {
-    const message = JSON.parse(data) as Change & { type: string }
-    if (event === 'save' || event === 'delete' || event === 'leave') observer.change(message)
-    else observer.message({ ...message, type: event })
-  }
-  if (id) observer.cursor = id
-}
-
 function positionOf (cursor: string): number {
   return Number(cursor.split('.').at(-1) ?? -1)
-}
-
-function sameMap (one: ReadonlyMap<string, string>, other: ReadonlyMap<string, string>): boolean {
-  return one.size === other.size && [...one].every(([id, value]) => other.get(id) === value)
-}
-
-function differences (view: ReadonlyMap<string, string>, records: ReadonlyMap<string, string>): string {
-  const lacks = [...records.keys()].filter(id => !view.has(id))
-  const more = [...view.keys()].filter(id => !records.has(id))
-  const others = [...view].filter(([id, value]) => records.has(id) && records.get(id) !== value).map(([id]) => id)
-  const some = (ids: string[]): string => `${ids.length} ${JSON.stringify(ids.slice(0, 2)).slice(0, 200)}`
-  return `it lacks ${some(lacks)}, has ${some(more)} more, ${some(others)} otherwise`
 }
