@@ -174,13 +174,10 @@ export class FilterClass {
   batchAfter (position: number): Batch | null {
     const known = this.#batches.get(position)
     if (known) return known
-    const fragments = this.#ring.after(position)
+    const fragments = this.#ring.after(position, batchSize)
     const last = fragments?.at(-1)
     if (!fragments || !last) return null
-    let size = 0
-    const full = fragments.findIndex(fragment => (size += fragment.bytes.length) >= batchSize)
-    const chosen = full < 0 ? fragments : fragments.slice(0, full + 1)
-    const batch = { bytes: this.reader.join(chosen, this.#log), upTo: chosen.at(-1)?.position ?? last.position }
+    const batch = { bytes: this.reader.join(fragments, this.#log), upTo: last.position }
     if (this.#behind === 0) return batch
     if (this.#batches.size >= mostBatches) this.#batches.clear()
     this.#batches.set(position, batch) // others may stand there too

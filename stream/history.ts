@@ -15,8 +15,8 @@ export interface HistorySettings {
   readonly cacheSize: number
 }
 
-/** Changes that a subscriber catching up is given at once from the tail. */
-const tailPage = 256
+/** How much of the tail a subscriber catching up is given at once, bytes; one change may be larger. */
+const tailPage = 65_536
 
 /** The log for those who catch up: its newest part from memory, the rest page by page. */
 export class History {

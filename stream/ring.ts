@@ -24,11 +24,13 @@ export class Ring<T extends { readonly position: number }> {
     this.#shrink()
   }
 
-  /** The items behind `position`, at most `most` of them, or `null` where some of them have been dropped. */
-  after (position: number, most = Infinity): readonly T[] | null {
+  /** The items behind `position` until they come to `bytes`, or `null` where some of them have been dropped. */
+  after (position: number, bytes: number): readonly T[] | null {
     if (position < this.floor) return null
     const start = Math.max(indexAfter(this.#items, position), this.#dropped)
-    return this.#items.slice(start, Math.min(start + most, this.#items.length))
+    let end = start
+    for (let size = 0, item = this.#items[end]; item && size < bytes; item = this.#items[++end]) size += this.#sizeOf(item)
+    return this.#items.slice(start, end)
   }
 
   /** Drops everything up to `position`, if it has not been dropped already. */

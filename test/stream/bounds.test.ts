@@ -28,6 +28,26 @@ t.test('a page of the feed ends at its bytes, holds one change at least, and its
   }
 })
 
+t.test('a large tail is given to who catches up in pages of so many bytes, one change at least', async t => {
+  const { people, hub } = await openHub({ tailSize: 1e9 })
+  t.teardown(() => hub.close(0))
+  const first = new Subscription(hub, new Sink(), { reader: jsonReader(), filter: everything, view: false })
+  first.startAt(0)
+  for (const length of [10_000, 1_000_000]) {
+    await people.createAll(Array.from({ length: 10 }, () => ({ ...ada, job: 'x'.repeat(length) })))
+    for (let position = hub.position - 10; position < hub.position;) {
+      const changes = await hub.read(position)
+      t.ok(changes.length > 0 && changes.slice(0, -1).reduce((sum, { size }) => sum + size, 0) < 65_536, `${changes.length} of ${length} bytes`)
+      position = changes.at(-1)?.position ?? Infinity
+    }
+  }
+  const late = new Sink()
+  const filter = refine(everything, { where: { firstName: ada.firstName }, fields: ['age'] }, people.resource.properties)
+  new Subscription(hub, late, { reader: jsonReader(), filter, view: false }).startAt(0)
+  await until(() => late.messages.at(-1)?.['type'] === 'synced')
+  t.same(late.positions, Array.from({ length: 20 }, (_, index) => index + 1))
+})
+
 t.test('a flood of filters ends with 4429, and what was asked before holds until then', async t => {
   const app = await build(t)
   const origin = await listen(app)
