@@ -32,8 +32,7 @@ export interface HubSettings extends GateSettings, HistorySettings {
 
 const atOnce: Reads = { run: async <T>(_: string, work: () => T): Promise<Awaited<T>> => await work() }
 
-/** Changes that wait to be matched are kept up to this, bytes; beyond, they are read from the log again. */
-const matchingLimit = 4_194_304
+const matchingLimit = 4_194_304 // bytes of changes that wait to be matched; beyond, they are read from the log again
 
 /**
  * The live end of a resource's log. It takes each committed change once, in order, gives it to the classes of
@@ -148,10 +147,12 @@ export class Hub {
     this.#passes.clear()
     for (const subscription of this.#subscriptions) guarded(subscription, () => error.code === 'gone' ? subscription.lose(error) : subscription.fail(error))
     for (const filterClass of this.#classes) filterClass.restart(this.#position)
+    this.#steps.resume()
   }
 
   #match (deadline: number): void {
     this.#matching.run(deadline)
+    if (this.#settled) this.#steps.resume()
     const from = this.#matching.missing(this.#position)
     if (from === null || this.#reading) return
     this.#reading = true
@@ -204,6 +205,11 @@ export class Hub {
   /** Calls the subscription's `step` in one of the next slices. */
   enqueue (subscription: Subscriber): void {
     this.#steps.add(subscription)
+  }
+
+  /** Calls the subscription's `step` once those at the live end have been told of everything, or have it on its way to them. */
+  enqueueOnceMatched (subscription: Subscriber): void {
+    this.#steps.postpone(subscription)
   }
 
   /** Tells of what no caller waits for. */

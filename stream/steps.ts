@@ -8,6 +8,8 @@ export class Steps {
   readonly #heart: NodeJS.Timeout
   /** Subscriptions that have something to do by themselves. */
   readonly #waiting = new Set<Subscriber>()
+  /** Those that wait for all that has been committed to be matched. */
+  readonly #postponed = new Set<Subscriber>()
   /** The rest of a round of heartbeats. */
   #round: Iterator<Subscriber> | undefined
 
@@ -32,6 +34,18 @@ export class Steps {
 
   delete (subscription: Subscriber): void {
     this.#waiting.delete(subscription)
+    this.#postponed.delete(subscription)
+  }
+
+  /** Adds the subscription when `resume` is called. */
+  postpone (subscription: Subscriber): void {
+    this.#postponed.add(subscription)
+  }
+
+  resume (): void {
+    for (const subscription of this.#postponed) this.#waiting.add(subscription)
+    if (this.#postponed.size > 0) this.#wake()
+    this.#postponed.clear()
   }
 
   /** Does one step at least, and goes on until `deadline`, on `performance.now()`'s clock. */

@@ -224,7 +224,7 @@ export class Subscription implements Subscriber, Owner {
   }
 
   #goLive (): void {
-    if (this.#hub.matched < this.#hub.position) return this.#hub.enqueue(this) // the class would be offered again what has been sent
+    if (this.#hub.matched < this.#hub.position) return this.#hub.enqueueOnceMatched(this) // the class would be offered again what has been sent
     if (this.#syncing) this.#message({ type: 'synced', cursor: this.#hub.cursor(this.#position) })
     this.#syncing = false
     this.#state = new LiveMember(this.#class, this.#connection, this.#position, this)

@@ -10,7 +10,7 @@ import type { Person } from '../../plugin/options.ts'
 import { obeyJson } from '../../routes/commands.ts'
 import { readFeed } from '../../stream/feed.ts'
 import type { Hub, HubSettings } from '../../stream/hub.ts'
-import { jsonReader } from '../../stream/reader.ts'
+import { type Reader, jsonReader } from '../../stream/reader.ts'
 import { Subscription } from '../../stream/subscription.ts'
 import { ada, driver, grace, spend, sqliteOptions, until } from '../helper.ts'
 import { Sink, openHub } from './sinks.ts'
@@ -182,6 +182,38 @@ t.test('a peer that has yet to read what lies before the pings is there for as l
   t.same(ends, [])
   await until(() => ends.length > 0, 'that it is found to be lost')
   t.equal(pings - answered, 4)
+})
+
+t.test('who waits to go live until others have been matched does nothing meanwhile', async t => {
+  const { people, hub } = await open({ slice: 2, tailSize: 65_536 })
+  const reader = {
+    ...jsonReader(),
+    name: 'slow',
+    encode: (...change: Parameters<Reader['encode']>) => {
+      spend(1)
+      return jsonReader().encode(...change)
+    }
+  }
+  const others = Array.from({ length: 40 }, () => new Sink())
+  for (const [age, sink] of others.entries()) {
+    const filter = refine(everything, { where: { age: { $gte: -age } } }, people.resource.properties)
+    new Subscription(hub, sink, { reader, filter, view: false }).startAt(hub.position)
+  }
+  await turns()
+  await people.createAll(Array.from({ length: 10 }, () => ada))
+  const sink = new Sink()
+  const waiting = new Subscription(hub, sink, { reader: jsonReader(), filter: everything, view: false })
+  const step = waiting.step.bind(waiting)
+  let steps = 0
+  waiting.step = () => {
+    steps++
+    step()
+  }
+  waiting.startAt(hub.position)
+  await people.create(ada)
+  await until(() => [...others, sink].every(({ positions }) => positions.at(-1) === 11))
+  t.same(sink.messages.map(({ type }) => type).sort(), ['changes', 'ready', 'synced'])
+  t.ok(steps < 20, `${steps} steps`)
 })
 
 t.test('heartbeats go on while there is no end of catching up', async t => {
