@@ -4,31 +4,60 @@ export const maxDepth = 100
 /** The most values, containers included, that one value from an app's own code may hold. */
 const mostValues = 1_000_000
 
+/** The most different names that all the objects of one text may have together: each that is new costs an engine as much as a hundred that it knows. */
+export const maxNames = 10_000
+
 const tooDeep = `nested deeper than ${maxDepth} levels`
 
 /**
  * Reads JSON that nobody vouches for. Nothing recursive may see what has not come through here.
- * @throws {SyntaxError} for what is no JSON, or nested deeper than `maxDepth`
+ * @throws {SyntaxError} for what is no JSON, nested deeper than `maxDepth`, or has more than `maxNames`
  */
 export function parseJson (text: string): unknown {
-  if (text.length > 2 * maxDepth && isDeep(text)) throw new SyntaxError(tooDeep)
+  if (text.length > 2 * maxDepth) {
+    const members = countMembers(text)
+    if (members < 0) throw new SyntaxError(tooDeep)
+    if (members > maxNames && hasManyNames(text)) throw new SyntaxError(`more than ${maxNames} different names`)
+  }
   return JSON.parse(text)
 }
 
 const quote = 0x22
 const backslash = 0x5c
+const colon = 0x3a
 
-/** Looks at the brackets that stand outside of strings. */
-function isDeep (text: string): boolean {
-  let depth = 0
+/** How many members the objects in `text` have, or -1 where it is nested too deep: looks at what stands outside of strings. */
+function countMembers (text: string): number {
+  let [depth, members] = [0, 0]
   for (let at = 0; at < text.length; at++) {
     const unit = text.charCodeAt(at)
     if (unit === quote) {
       at = endOfString(text, at)
-      if (at < 0) return false // no JSON
+      if (at < 0) return 0 // no JSON
+    } else if (unit === colon) {
+      members++
     } else if ((unit | 0x20) === 0x7b) { // [ {
-      if (++depth > maxDepth) return true
+      if (++depth > maxDepth) return -1
     } else if ((unit | 0x20) === 0x7d) depth-- // ] }
+  }
+  return members
+}
+
+/** Looks at the strings before colons, as they are written: one name in two spellings counts twice. */
+function hasManyNames (text: string): boolean {
+  const names = new Set<string>()
+  let last = ''
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at)
+    if (unit === colon) {
+      names.add(last)
+      if (names.size > maxNames) return true
+    } else if (unit === quote) {
+      const end = endOfString(text, at)
+      if (end < 0) return false // no JSON
+      last = text.slice(at + 1, end)
+      at = end
+    }
   }
   return false
 }

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { setImmediate as turn } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { TSchema } from '@sinclair/typebox'
 import type { Change, LogEntry } from '../protocol/change.ts'
@@ -7,9 +8,10 @@ import { clip } from '../protocol/json.ts'
 import type { Log, Stored } from '../protocol/log.ts'
 import { nestingFlaw } from '../protocol/json.ts'
 import type { SortPlace } from '../protocol/sort.ts'
+import { Batch, creation } from './batch.ts'
 import { type Conditions, assertConditions, checkConditions } from './conditions.ts'
-import { newId } from './id.ts'
 import { mergePatch } from './merge-patch.ts'
+import { reading } from './reading.ts'
 import { type Body, type RecordOf, type Resource, invalidBody } from './resource.ts'
 import type { ListQuery, Mutation, Outcome, Store } from './store.ts'
 
@@ -105,14 +107,14 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
   /** Creates a record under a new id. */
   async create (body: Body<S>): Promise<Saved<S>> {
     reading(() => this.resource.check(body))
-    return await this.#writeOne(this.#creation(body))
+    return await this.#writeOne(creation(this.resource, body))
   }
 
-  /** Creates all of `bodies` in one transaction, or none. */
+  /** Creates all of `bodies` in one transaction, or none. Where they are many they are read in several turns of the event loop, and must be left alone until then. */
   async createAll (bodies: readonly Body<S>[]): Promise<Saved<S>[]> {
-    const errors = reading(() => this.resource.errorsOfAll(bodies))
-    if (errors.length > 0) throw invalidBody(errors)
-    const outcomes = await this.#write(bodies.map((body, index) => this.#creation(body, `record ${index} of the batch`)))
+    const batch = new Batch(this.resource, bodies)
+    while (batch.check()) await turn()
+    const outcomes = await this.#write(batch.creations())
     return outcomes.map(outcome => this.#saved(outcome))
   }
 
@@ -198,12 +200,6 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     })
   }
 
-  #creation (body: Body<S>, what?: string): Mutation {
-    const id = newId()
-    const json = this.#json(id, body, what)
-    return { id, fresh: true, decide: () => json }
-  }
-
   /** The record's new JSON text, or `undefined` where it says what the record says already. */
   #changed (id: string, body: unknown, current: string): string | undefined {
     const json = this.#json(id, body)
@@ -214,17 +210,8 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     return json === current || (current !== undefined && isDeepStrictEqual(JSON.parse(json), JSON.parse(current)))
   }
 
-  /**
-   * The record as JSON text.
-   * @throws {ChangeStreamError} `invalid-body` for what can't be written as JSON, `too-large` for more than `maxRecord` bytes of it
-   */
-  #json (id: string, body: unknown, what = 'the record'): string {
-    const json = reading(() => this.resource.toJson(id, body as AnyObject))
-    const { maxRecord } = this.resource
-    if (json.length * 3 > maxRecord && Buffer.byteLength(json) > maxRecord) {
-      throw new ChangeStreamError('too-large', `${what} would be larger than the ${maxRecord} bytes of JSON that a record holds`)
-    }
-    return json
+  #json (id: string, body: unknown): string {
+    return reading(() => this.resource.toJson(id, body as AnyObject))
   }
 
   #required (id: string, current: Stored | null, conditions: Conditions): Stored {
@@ -275,20 +262,6 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
 function keyOf (id: string): string {
   if (typeof id !== 'string') throw invalidBody([{ path: '/id', message: `must be a string, not ${typeof id}` }])
   return id.toLowerCase()
-}
-
-/**
- * Does something with a body that an app's own code has handed over.
- * @throws {ChangeStreamError} `invalid-body` where that throws: a BigInt, a getter or a `toJSON` that fails, what contains itself
- */
-function reading<T> (read: () => T): T {
-  try {
-    return read()
-  } catch (cause) {
-    if (cause instanceof ChangeStreamError) throw cause
-    const message = `can't be read as JSON: ${cause instanceof Error ? cause.message : String(cause)}`
-    throw new ChangeStreamError('invalid-body', `the body ${message}`, { cause, errors: [{ path: '', message }] })
-  }
 }
 
 function checkNesting (patch: unknown): void {

@@ -28,7 +28,7 @@ export interface ResourceOptions<S extends TSchema = TSchema> {
 }
 
 /** The most errors that one request is told of. */
-const mostErrors = 20
+export const mostErrors = 20
 /** The most characters of an error's path, which is made of names that a client has chosen. */
 const mostPath = 300
 
@@ -85,24 +85,26 @@ export class Resource<S extends TSchema = TSchema> {
     return errors
   }
 
-  /** What is wrong with the records of a batch: as much as is told of one. */
-  errorsOfAll (bodies: readonly unknown[]): BodyError[] {
-    const errors: BodyError[] = []
-    for (const [index, body] of bodies.entries()) {
-      if (errors.length >= mostErrors) break
-      errors.push(...this.errors(body, `/${index}`))
-    }
-    return errors.slice(0, mostErrors)
-  }
-
   /** @throws {ChangeStreamError} `invalid-body` */
   check (body: unknown): asserts body is Static<S> {
     const errors = this.errors(body)
     if (errors.length > 0) throw invalidBody(errors)
   }
 
-  /** The record's JSON: `id` first, then its properties in the schema's order. */
-  toJson (id: string, body: Readonly<Record<string, unknown>>): string {
+  /**
+   * The record's JSON: `id` first, then its properties in the schema's order.
+   * @throws {ChangeStreamError} `too-large` for more than `maxRecord` bytes of it
+   * @throws what it throws of a body that can't be written as JSON
+   */
+  toJson (id: string, body: Readonly<Record<string, unknown>>, what = 'the record'): string {
+    const json = this.#json(id, body)
+    if (json.length * 3 > this.maxRecord && Buffer.byteLength(json) > this.maxRecord) {
+      throw new ChangeStreamError('too-large', `${what} would be larger than the ${this.maxRecord} bytes of JSON that a record holds`)
+    }
+    return json
+  }
+
+  #json (id: string, body: Readonly<Record<string, unknown>>): string {
     if (this.#isInOrder(body)) return JSON.stringify({ id, ...body })
     const record: Record<string, unknown> = { id }
     for (const name of this.#names) if (Object.hasOwn(body, name)) setOwn(record, name, body[name])

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { clip, maxDepth, nestingFlaw, parseJson, setOwn, show } from '../../protocol/json.ts'
+import { clip, maxDepth, maxNames, nestingFlaw, parseJson, setOwn, show } from '../../protocol/json.ts'
 
 const arrays = (depth: number, inside = ''): string => '['.repeat(depth) + inside + ']'.repeat(depth)
 const objects = (depth: number): string => '{"a":'.repeat(depth) + '1' + '}'.repeat(depth)
@@ -19,6 +19,18 @@ t.test('JSON is read up to 100 levels, and refused beyond before it is read', as
     else t.same(parseJson(text), JSON.parse(text), text.slice(0, 30))
   }
   for (const text of ['['.repeat(5000), `"${'['.repeat(5000)}`, `${']'.repeat(300)}${arrays(150)}`, '']) t.throws(() => parseJson(text), { name: 'SyntaxError' })
+})
+
+t.test('JSON with more than 10,000 different names is refused before it is read, however they are spread', async t => {
+  const named = (count: number, each: number): string => JSON.stringify(Array.from({ length: Math.ceil(count / each) }, (_, object) => {
+    return Object.fromEntries(Array.from({ length: Math.min(each, count - object * each) }, (_, index) => [`k${object * each + index}`, 'a:"b":']))
+  }))
+  for (const each of [1, 7, 1000, 90_000]) {
+    t.same(parseJson(named(maxNames, each)), JSON.parse(named(maxNames, each)), `${each} in each object`)
+    t.throws(() => parseJson(named(maxNames + 1, each)), { name: 'SyntaxError', message: 'more than 10000 different names' }, `${each} in each object`)
+  }
+  for (const text of [JSON.stringify(Array.from({ length: 30_000 }, () => ({ a: ':', 'b"': '\\', ':': {} }))), JSON.stringify(':'.repeat(50_000)), `{${'"a" : 1,'.repeat(20_000)}"b":2}`]) t.same(parseJson(text), JSON.parse(text))
+  for (const text of [':'.repeat(50_000), `{${'"a":"'.repeat(50_001)}`]) t.throws(() => parseJson(text), { name: 'SyntaxError' })
 })
 
 t.test('what is read is what JSON.parse reads', async () => {
