@@ -2,7 +2,7 @@ import { LogEntry } from '../../protocol/change.ts'
 import type { Stored } from '../../protocol/log.ts'
 import type { Connection, Statement, Value } from './driver.ts'
 import { Epochs, type PastEpoch } from './epochs.ts'
-import { readable } from './readable.ts'
+import { fittingSql, readable } from './readable.ts'
 import { type Tables, suffixes, textOf } from './tables.ts'
 import { vouched } from './triggers.ts'
 
@@ -34,7 +34,8 @@ export class Database {
   #head = 0
   /** Of the log as a whole; another one when it was put in this one's place. */
   #epoch = ''
-  readonly #maxRecord: number
+  /** Bytes of the largest record. */
+  readonly maxRecord: number
   readonly #onUnreadable: (id: string) => void
 
   /**
@@ -44,7 +45,7 @@ export class Database {
   constructor (connection: Connection, tables: Tables, maxRecord: number, onUnreadable: (id: string) => void) {
     this.#connection = connection
     this.tables = tables
-    this.#maxRecord = maxRecord
+    this.maxRecord = maxRecord
     this.#onUnreadable = onUnreadable
     this.#sql = sqlOf(tables, maxRecord)
   }
@@ -156,7 +157,7 @@ export class Database {
 
   #json (id: string, text: string | null, vouched: boolean): string | null {
     if (text === null) return null
-    const json = readable(id, text, vouched, this.#maxRecord)
+    const json = readable(id, text, vouched, this.maxRecord)
     if (json === null) this.#onUnreadable(id)
     return json
   }
@@ -253,15 +254,15 @@ export class Database {
 }
 
 function sqlOf ({ name, nameText, records, changes, plain }: Tables, maxRecord: number) {
-  const later = `SELECT later.before FROM ${changes} AS later INDEXED BY ${plain.large} WHERE later.large = 1 AND later.id = entry.id AND later.position > entry.position ORDER BY later.position LIMIT 1`
-  const present = `SELECT kept.record FROM ${records} AS kept WHERE kept.id = entry.id`
-  const fitting = (text: string): string => `CASE WHEN octet_length(${text}) > ${maxRecord} THEN '' ELSE ${text} END` // what is too large is not brought here
+  const fitting = (text: string): string => fittingSql(text, maxRecord)
+  const later = `SELECT ${fitting('later.before')} FROM ${changes} AS later INDEXED BY ${plain.large} WHERE later.large = 1 AND later.id = entry.id AND later.position > entry.position ORDER BY later.position LIMIT 1`
+  const present = `SELECT ${fitting('kept.record')} FROM ${records} AS kept WHERE kept.id = entry.id`
   return {
     bounds: `SELECT epoch, floor, coalesce((SELECT seq FROM main.sqlite_sequence WHERE name = ${textOf(name + suffixes.changes)}), 0) AS head FROM main.change_streams WHERE resource = ${nameText}`,
     epochs: `SELECT epoch, up_to AS upTo FROM main.change_stream_epochs WHERE resource = ${nameText} ORDER BY up_to`,
     entries: `
-      SELECT position, id, time * 4 + checked * 2 + (coalesce(before_version, 0) > 0) AS stamp, CASE WHEN large = 1 THEN ${fitting('before')} ELSE before END AS before,
-        CASE WHEN after = '' THEN ${fitting(`coalesce((${later}), (${present}))`)} ELSE after END AS after
+      SELECT position, id, time * 4 + checked * 2 + (coalesce(before_version, 0) > 0) AS stamp, ${fitting('before')} AS before,
+        CASE WHEN octet_length(after) = 0 THEN coalesce((${later}), (${present})) ELSE ${fitting('after')} END AS after
       FROM ${changes} AS entry WHERE position > ? ORDER BY position LIMIT ?`,
     marks: `SELECT position, id, time FROM ${changes} WHERE position > ? ORDER BY position`,
     old: `SELECT max(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time <= ?`,

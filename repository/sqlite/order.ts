@@ -1,14 +1,14 @@
 import type { Scalar } from '../../protocol/properties.ts'
 import type { Sort, SortKey, SortPlace } from '../../protocol/sort.ts'
-import { type Sql, all, always, any, jsonPath, readably } from './where.ts'
+import { type Sql, all, always, any, jsonPath } from './where.ts'
 import { zoneOf } from './zone.ts'
 
 /**
  * A condition that lets through every record whose place is between two, and few others: what comes through is compared
- * anew. It is wider where SQLite reads a value less exactly than JavaScript, or more: see `zoneOf`.
+ * anew. It is wider where SQLite reads a value less exactly than JavaScript, or more: see `zoneOf`. To be asked of what SQLite can read alone: see `readably`.
  */
 export function betweenSql (sort: Sort, after: SortPlace | null, before: SortPlace | null): Sql {
-  return readably(all([after === null ? always : beyond(sort, after, 'after'), before === null ? always : beyond(sort, before, 'before')]))
+  return all([after === null ? always : beyond(sort, after, 'after'), before === null ? always : beyond(sort, before, 'before')])
 }
 
 /** What comes after, or before, `place`. By a key that has no path in SQL nothing is left out, nor by those after it. */

@@ -16,6 +16,11 @@ export function readable (id: string, text: string, vouched: boolean, most: numb
   return json !== null && isRecord(id, text, json.members) ? json.text : null
 }
 
+/** A column's text for SQL, or `''` where that has more than `most` bytes: what is too large is not brought here. SQLite knows the length without reading it. */
+export function fittingSql (column: string, most: number): string {
+  return `CASE WHEN octet_length(${column}) > ${most} THEN '' ELSE ${column} END`
+}
+
 /** A text without white space between its parts, and how many members its objects have, if it is JSON. */
 interface Compact { readonly text: string, readonly members: number }
 

@@ -2,7 +2,8 @@ import { ChangeStreamError } from '../../protocol/errors.ts'
 import type { Stored } from '../../protocol/log.ts'
 import type { Where } from '../../protocol/where.ts'
 import type { Database } from './database.ts'
-import { type Sql, all, always, whereSql } from './where.ts'
+import { fittingSql } from './readable.ts'
+import { type Sql, all, always, readably, whereSql } from './where.ts'
 
 export interface ScanOptions {
   /** The records of this position are read. */
@@ -75,7 +76,7 @@ export class Scan {
    * @throws {ChangeStreamError} `gone` where changes that must be undone have been trimmed
    */
   next (visit: (stored: Stored) => boolean, from: 'first' | 'last' = 'first', narrowing: Sql = always): void {
-    if (!this.#done) this.#database.reading(() => { if (this.#noteUndo()) this.#window(visit, from === 'last', all([this.#filter, narrowing])) })
+    if (!this.#done) this.#database.reading(() => { if (this.#noteUndo()) this.#window(visit, from === 'last', readably(all([this.#filter, narrowing]), this.#database.maxRecord)) })
   }
 
   close (): void {
@@ -88,7 +89,7 @@ export class Scan {
     const start = performance.now()
     const rows = this.#rows
     const stretch = filter === always ? null : this.#stretch(backwards) // what a filter leaves out is not seen here
-    const { text, values } = this.#select('id, record, version', stretch === null ? this.#range() : this.#upTo(stretch, backwards), filter)
+    const { text, values } = this.#select(`id, ${fittingSql('record', this.#database.maxRecord)} AS record, version`, stretch === null ? this.#range() : this.#upTo(stretch, backwards), filter)
     let [count, bytes, whole, last] = [0, 0, true, null as string | null]
     for (const { id, stored } of this.#database.eachRow(`${text} ORDER BY id ${backwards ? 'DESC' : 'ASC'} LIMIT ?`, [...values, rows])) {
       count++
@@ -137,12 +138,12 @@ export class Scan {
     const { floor, head } = this.#database.bounds()
     if (head === this.#seen) return true
     if (floor > this.#seen) throw new ChangeStreamError('gone', 'the log was trimmed past the position that was being read')
-    const { changes } = this.#database.tables
+    const { tables: { changes }, maxRecord } = this.#database
     const since: Sql = { text: `SELECT position AS place, octet_length(before) AS size FROM ${changes} WHERE position > ? AND position <= ?`, values: [this.#seen, head] }
     const { last, end } = this.#measure(since, false, undoRows * this.#haste, undoBytes * this.#haste)
     const upTo = end ? head : last as number
     const range = this.#range()
-    this.#database.statement(`INSERT OR IGNORE INTO temp.undo SELECT ?, id, before, before_version FROM ${changes} WHERE position > ? AND position <= ? AND ${range.text} ORDER BY position`)
+    this.#database.statement(`INSERT OR IGNORE INTO temp.undo SELECT ?, id, ${fittingSql('before', maxRecord)}, before_version FROM ${changes} WHERE position > ? AND position <= ? AND ${range.text} ORDER BY position`)
       .run(this.#name, this.#seen, upTo, ...range.values)
     this.#seen = upTo
     this.#haste = end ? 1 : this.#haste * 2

@@ -18,14 +18,20 @@ const mostConditions = 8
  * can't tell, or tells less exactly than JavaScript:
  * - it reads `true` as 1 and a missing property as `null`;
  * - it has integers that no double holds, and reads some decimals one unit in the last place off.
+ *
+ * It is to be asked of what SQLite can read alone: see `readably`.
  */
 export function whereSql (where: Where | null): Sql {
-  return readably(where === null || conditionsIn(where) > mostConditions ? always : junctionSql(where))
+  return where === null || conditionsIn(where) > mostConditions ? always : junctionSql(where)
 }
 
-/** `sql` for what SQLite can read; the rest comes through too. Behind a `WHEN`, SQLite asks of `AND` and `OR` no more than it must. */
-export function readably (sql: Sql): Sql {
-  return sql === always ? always : { text: `CASE WHEN NOT json_valid(record) THEN 1 WHEN ${sql.text} THEN 1 ELSE 0 END`, values: sql.values }
+/**
+ * `sql` for records that SQLite can read, of at most so many bytes; the rest comes through too. Behind a `WHEN`, SQLite asks of `AND` and `OR` no more than it
+ * must.
+ */
+export function readably (sql: Sql, most: number): Sql {
+  if (sql === always) return always
+  return { text: `CASE WHEN octet_length(record) > ${most} THEN 1 WHEN NOT json_valid(record) THEN 1 WHEN ${sql.text} THEN 1 ELSE 0 END`, values: sql.values }
 }
 
 /** What all of `parts` let through. */

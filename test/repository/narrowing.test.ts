@@ -7,7 +7,7 @@ import { parseWhere } from '../../protocol/where.ts'
 import { Resource } from '../../repository/resource.ts'
 import { findDriver } from '../../repository/sqlite/driver.ts'
 import { betweenSql } from '../../repository/sqlite/order.ts'
-import { type Sql, whereSql } from '../../repository/sqlite/where.ts'
+import { type Sql, readably, whereSql } from '../../repository/sqlite/where.ts'
 import { driver } from '../helper.ts'
 
 const openFile = await findDriver(driver().driver)
@@ -36,7 +36,8 @@ connection.exec('CREATE TABLE records (id TEXT NOT NULL PRIMARY KEY, record TEXT
 const parsed = records.map(text => JSON.parse(text) as Json)
 for (const [index, text] of records.entries()) connection.prepare('INSERT INTO records VALUES (?, ?)').run(parsed[index]?.id ?? '', text)
 
-function throughSql ({ text, values }: Sql): Set<string> {
+function throughSql (sql: Sql): Set<string> {
+  const { text, values } = readably(sql, 1_048_576)
   return new Set((connection.prepare(`SELECT id FROM records WHERE ${text}`).all(...values) as { id: string }[]).map(row => row.id))
 }
 
