@@ -250,12 +250,17 @@ export class Repository<S extends TSchema = TSchema> extends EventEmitter<Reposi
     for (const listener of this.rawListeners(event)) {
       try {
         const result: unknown = Reflect.apply(listener, this, news)
-        if (result instanceof Promise) result.catch(this.#onError)
+        if (mayBePromise(result)) new Promise(resolve => resolve(result)).catch(this.#onError) // whatever its `then` does
       } catch (error) {
         this.#onError(error)
       }
     }
   }
+}
+
+/** Whether awaiting `value` may run code of its own. */
+function mayBePromise (value: unknown): boolean {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function'
 }
 
 /** The key of an address: ids are compared without case (RFC 9562, 4). */
