@@ -11,6 +11,7 @@ import { type Kept, Search, nextPiece } from './memory/reads.ts'
 import { Records, Walk } from './memory/records.ts'
 import { ReadBudget } from './read-budget.ts'
 import type { Retention } from './retention.ts'
+import { Settings } from './settings.ts'
 import type { ListQuery, Listing, Mutation, OpenStore, Outcome, Store, StoreEvents } from './store.ts'
 
 export interface MemoryOptions {
@@ -20,9 +21,13 @@ export interface MemoryOptions {
 
 const defaultRetention: Retention = { count: 10_000, age: 0, bytes: 33_554_432 }
 
-/** Keeps records and log in this process: nothing survives it. */
+/**
+ * Keeps records and log in this process: nothing survives it.
+ * @throws {TypeError} naming an option that can't be used
+ */
 export function memory (options: MemoryOptions = {}): OpenStore {
-  return async (_, budget = new ReadBudget()) => new MemoryStore({ ...defaultRetention, ...options.retention }, budget)
+  const retention = new Settings('memory').retention(options.retention, defaultRetention)
+  return async (_, budget = new ReadBudget()) => new MemoryStore(retention, budget)
 }
 
 class MemoryStore implements Store {

@@ -9,6 +9,7 @@ import { SqliteStore } from './sqlite/store.ts'
 import { type Tables, tablesOf } from './sqlite/tables.ts'
 import { ReadBudget } from './read-budget.ts'
 import type { Retention } from './retention.ts'
+import { Settings } from './settings.ts'
 import type { OpenStore } from './store.ts'
 
 export interface SqliteOptions {
@@ -42,13 +43,22 @@ const defaults = {
 /**
  * Keeps records and log in a SQLite file, one transaction for both. Several processes of one machine may share the file.
  * Needs Node 22.13 or newer, or the package better-sqlite3.
+ * @throws {TypeError} naming an option that can't be used
  */
 export function sqlite (options: SqliteOptions): OpenStore {
   const { file, driver } = options
   if (typeof file !== 'string' || file === '' || file === ':memory:') {
     throw new TypeError(`sqlite: file must be the path of a database file, not ${JSON.stringify(file)}${file === ':memory:' ? '; memory() keeps nothing on disk' : ''}`)
   }
-  const settings = { ...defaults, ...options, retention: { ...defaults.retention, ...options.retention } }
+  const read = new Settings('sqlite')
+  const settings = {
+    synchronous: read.oneOf('synchronous', options.synchronous, ['full', 'normal'], defaults.synchronous),
+    retention: read.retention(options.retention, defaults.retention),
+    busyTimeout: read.milliseconds('busyTimeout', options.busyTimeout, defaults.busyTimeout, 0),
+    pollInterval: read.milliseconds('pollInterval', options.pollInterval, defaults.pollInterval, 1),
+    trimInterval: read.milliseconds('trimInterval', options.trimInterval, defaults.trimInterval, 1)
+  }
+  if (driver !== undefined) read.oneOf('driver', driver, ['node', 'better-sqlite3'], driver)
   return async ({ name, maxRecord }, budget = new ReadBudget()) => {
     const tables = tablesOf(name)
     assertUsable(tables)
