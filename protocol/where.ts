@@ -60,12 +60,6 @@ export function conditionsOf (where: Where | null): number {
   return where.kind === 'condition' ? 1 : where.of.reduce((sum, part) => sum + conditionsOf(part), 0)
 }
 
-/** What matches `one` and `other`. */
-export function both (one: Where | null, other: Where | null): Where | null {
-  if (one === null) return other
-  return other === null ? one : joined('and', [one, other])
-}
-
 class Parser {
   readonly #properties: Properties
   #conditions = 0

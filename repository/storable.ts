@@ -55,7 +55,8 @@ export function pointerPart (name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
-function isText (text: string): boolean {
+/** Whether every store can keep `text`: it is Unicode without U+0000. */
+export function isText (text: string): boolean {
   return text.isWellFormed() && !text.includes('\0')
 }
 

@@ -1,7 +1,6 @@
 import { ChangeStreamError } from '../../protocol/errors.ts'
 
 export type Value = string | number | null
-export type Row = Readonly<Record<string, Value>>
 
 export interface Statement {
   run (...values: Value[]): unknown

@@ -1,4 +1,5 @@
 import { endOfString, maxDepth } from '../../protocol/json.ts'
+import { isText } from '../storable.ts'
 
 const plainId = /^[!#-@^-~]{1,100}$/
 
@@ -61,8 +62,4 @@ function membersOf (value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0
   if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + membersOf(item), 0)
   return Object.entries(value).reduce((sum, [key, item]) => sum + (isText(key) ? 1 : NaN) + membersOf(item), 0)
-}
-
-function isText (text: string): boolean {
-  return text.isWellFormed() && !text.includes('\0')
 }

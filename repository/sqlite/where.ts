@@ -1,5 +1,5 @@
 import type { Scalar } from '../../protocol/properties.ts'
-import type { Condition, Where } from '../../protocol/where.ts'
+import { type Condition, type Where, conditionsOf } from '../../protocol/where.ts'
 import type { Value } from './driver.ts'
 import { wholeNumbers, zoneOfNumber } from './zone.ts'
 
@@ -22,7 +22,7 @@ const mostConditions = 8
  * It is to be asked of what SQLite can read alone: see `readably`.
  */
 export function whereSql (where: Where | null): Sql {
-  return where === null || conditionsIn(where) > mostConditions ? always : junctionSql(where)
+  return where === null || conditionsOf(where) > mostConditions ? always : junctionSql(where)
 }
 
 /**
@@ -47,10 +47,6 @@ export function any (parts: readonly Sql[]): Sql {
 function joined (parts: readonly Sql[], by: string): Sql {
   if (parts.length < 2) return parts[0] ?? always
   return { text: `(${parts.map(part => part.text).join(by)})`, values: parts.flatMap(part => part.values) }
-}
-
-function conditionsIn (where: Where): number {
-  return where.kind === 'condition' ? 1 : where.of.reduce((sum, part) => sum + conditionsIn(part), 0)
 }
 
 function junctionSql (where: Where): Sql {
