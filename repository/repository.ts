@@ -6,13 +6,15 @@ import type { Change, LogEntry } from '../protocol/change.ts'
 import { ChangeStreamError } from '../protocol/errors.ts'
 import { clip, nestingFlaw } from '../protocol/json.ts'
 import type { Log, Stored } from '../protocol/log.ts'
-import type { SortPlace } from '../protocol/sort.ts'
 import { Batch, creation } from './batch.ts'
 import { type Conditions, assertConditions, checkConditions } from './conditions.ts'
 import { mergePatch } from './merge-patch.ts'
 import { reading } from './reading.ts'
 import { type Body, type RecordOf, type Resource, invalidBody } from './resource.ts'
+import { type Page, Saved, Versioned } from './saved.ts'
 import type { ListQuery, Mutation, Outcome, Store } from './store.ts'
+
+export { Saved, Versioned, type Page } from './saved.ts'
 
 export interface RepositoryEvents<S extends TSchema> {
   /** One committed change, whoever made it, in the order of the log. */
@@ -21,51 +23,6 @@ export interface RepositoryEvents<S extends TSchema> {
   committed: [entries: readonly LogEntry[]]
   /** The log is another one, with another epoch. */
   reset: []
-}
-
-/** A record in one of its versions. */
-export class Versioned<S extends TSchema = TSchema> {
-  readonly id: string
-  /** Names this state of the record; its `ETag`. */
-  readonly version: string
-  /** The record as JSON text. */
-  readonly json: string
-  #record: RecordOf<S> | undefined
-
-  constructor ({ id, version, json }: Stored) {
-    this.id = id
-    this.version = version
-    this.json = json
-  }
-
-  get record (): RecordOf<S> {
-    this.#record ??= JSON.parse(this.json) as RecordOf<S>
-    return this.#record
-  }
-}
-
-/** What a write left behind. */
-export class Saved<S extends TSchema = TSchema> extends Versioned<S> {
-  /** Whether there was no such record before. */
-  readonly created: boolean
-  /** A reader of the stream that has reached this cursor has seen the write. */
-  readonly cursor: string
-
-  constructor (stored: Stored, created: boolean, cursor: string) {
-    super(stored)
-    this.created = created
-    this.cursor = cursor
-  }
-}
-
-export interface Page<S extends TSchema = TSchema> {
-  readonly items: readonly Versioned<S>[]
-  /** Whether records follow the last one. */
-  readonly more: boolean
-  /** Where they do, what to ask for the next page with, as `after`. */
-  readonly next: SortPlace | null
-  /** The position in the log that the records are of, as a cursor. */
-  readonly cursor: string
 }
 
 type AnyObject = Readonly<Record<string, unknown>>

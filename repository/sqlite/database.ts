@@ -2,9 +2,9 @@ import { LogEntry } from '../../protocol/change.ts'
 import type { Stored } from '../../protocol/log.ts'
 import type { Connection, Statement, Value } from './driver.ts'
 import { Epochs, type PastEpoch } from './epochs.ts'
-import { fittingSql, readable } from './readable.ts'
-import { type Tables, suffixes, textOf } from './tables.ts'
-import { vouched } from './triggers.ts'
+import { readable } from './readable.ts'
+import { statementsOf } from './statements.ts'
+import type { Tables } from './tables.ts'
 
 /** What the log spans: every position up to `floor` has been trimmed, `head` is the newest. */
 export interface Bounds { readonly epoch: string, readonly floor: number, readonly head: number }
@@ -20,15 +20,12 @@ interface RecordRow { readonly id: string, readonly record: string, readonly ver
 
 const statementsKept = 200
 
-/** What an entry of the log takes: its texts, which need not be read for that, and something for the rest. */
-const entrySize = '100 + coalesce(octet_length(before), 0) + coalesce(octet_length(after), 0)'
-
 /** One connection and the SQL that is run on it. Every call is synchronous; several belong together inside `reading` or `begin` and `commit`. */
 export class Database {
   readonly tables: Tables
   readonly #connection: Connection
   readonly #statements = new Map<string, Statement>()
-  readonly #sql: ReturnType<typeof sqlOf>
+  readonly #sql: ReturnType<typeof statementsOf>
   /** As they were when the log was last looked at, and how far it had come. */
   #epochs = new Epochs('', [])
   #head = 0
@@ -47,7 +44,7 @@ export class Database {
     this.tables = tables
     this.maxRecord = maxRecord
     this.#onUnreadable = onUnreadable
-    this.#sql = sqlOf(tables, maxRecord)
+    this.#sql = statementsOf(tables, maxRecord)
   }
 
   /** The prepared form of `sql`, kept for the next time. */
@@ -228,8 +225,7 @@ export class Database {
   /** The first position after `after` up to which the log takes `bytes`, or `upTo` where it does not. */
   lastWithin (bytes: number, after: number, upTo: number): number {
     let size = 0
-    for (const row of this.statement(this.#sql.sizes).iterate(after, upTo)) {
-      const entry = row as { position: number, size: number }
+    for (const entry of this.statement(this.#sql.sizes).iterate(after, upTo) as Iterable<{ position: number, size: number }>) {
       size += entry.size
       if (size >= bytes) return entry.position
     }
@@ -251,29 +247,4 @@ export class Database {
     this.#statements.clear()
     this.#connection.close()
   }
-}
-
-function sqlOf ({ name, nameText, records, changes, plain }: Tables, maxRecord: number) {
-  const fitting = (text: string): string => fittingSql(text, maxRecord)
-  const later = `SELECT ${fitting('later.before')} FROM ${changes} AS later INDEXED BY ${plain.large} WHERE later.large = 1 AND later.id = entry.id AND later.position > entry.position ORDER BY later.position LIMIT 1`
-  const present = `SELECT ${fitting('kept.record')} FROM ${records} AS kept WHERE kept.id = entry.id`
-  return {
-    bounds: `SELECT epoch, floor, coalesce((SELECT seq FROM main.sqlite_sequence WHERE name = ${textOf(name + suffixes.changes)}), 0) AS head FROM main.change_streams WHERE resource = ${nameText}`,
-    epochs: `SELECT epoch, up_to AS upTo FROM main.change_stream_epochs WHERE resource = ${nameText} ORDER BY up_to`,
-    entries: `
-      SELECT position, id, time * 4 + checked * 2 + (coalesce(before_version, 0) > 0) AS stamp, ${fitting('before')} AS before,
-        CASE WHEN octet_length(after) = 0 THEN coalesce((${later}), (${present})) ELSE ${fitting('after')} END AS after
-      FROM ${changes} AS entry WHERE position > ? ORDER BY position LIMIT ?`,
-    marks: `SELECT position, id, time FROM ${changes} WHERE position > ? ORDER BY position`,
-    old: `SELECT max(position) AS position FROM ${changes} WHERE position > ? AND position <= ? AND time <= ?`,
-    size: `SELECT coalesce(sum(${entrySize}), 0) AS size FROM ${changes} WHERE position > ? AND position <= ?`,
-    sizes: `SELECT position, ${entrySize} AS size FROM ${changes} WHERE position > ? AND position <= ? ORDER BY position`,
-    record: `SELECT id, ${fitting('record')} AS record, version FROM ${records} WHERE id = ?`,
-    exists: `SELECT 1 FROM ${records} WHERE id = ?`,
-    insert: `INSERT INTO ${records} (id, record, version) VALUES (?, ?, ${vouched}) ON CONFLICT (id) DO UPDATE SET record = ?, version = ${vouched}`, // the row may be there, and be no record,
-    update: `UPDATE ${records} SET record = ?, version = ${vouched} WHERE id = ?`,
-    remove: `DELETE FROM ${records} WHERE id = ?`,
-    forget: `DELETE FROM ${changes} WHERE position <= ?`,
-    floor: `UPDATE main.change_streams SET floor = max(floor, ?) WHERE resource = ${nameText}`
-  } as const
 }

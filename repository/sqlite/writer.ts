@@ -4,6 +4,7 @@ import type { Stored } from '../../protocol/log.ts'
 import type { Mutation, Outcome } from '../store.ts'
 import type { RecordChange } from './database.ts'
 import { isDatabaseError, isFault, storeError } from './driver.ts'
+import { type Applied, outcomeReader } from './outcomes.ts'
 
 /** What the writer needs of its store; every call is part of the transaction that `begin` opens. */
 export interface WriteHost {
@@ -38,9 +39,6 @@ interface Pending {
   readonly resolve: (outcomes: Outcome[] | PromiseLike<Outcome[]>) => void
   readonly reject: (error: ChangeStreamError) => void
 }
-
-/** What a mutation has done: `json` is `undefined` where it left the record as it was. */
-interface Applied extends Omit<RecordChange, 'json'> { readonly json: string | null | undefined }
 
 /** A write of the group after its turn. */
 interface Attempt {
@@ -239,17 +237,4 @@ function writeError (error: unknown): ChangeStreamError {
 
 function isChange (applied: Applied): applied is RecordChange {
   return applied.json !== undefined
-}
-
-/** Finds each mutation's entry; they stand in the same order, among those of triggers that the file may have besides ours. */
-function outcomeReader (entries: readonly LogEntry[], start: number): (applied: Applied) => Outcome {
-  const last = entries.at(-1)?.position ?? start
-  let next = 0
-  return ({ id, before, json }) => {
-    if (json === undefined) return { before, after: before, position: last }
-    while (next < entries.length && entries[next]?.id !== id) next++
-    const entry = entries[next++]
-    if (!entry) throw new ChangeStreamError('unavailable', `the log has no entry for what was done to ${id}: are its triggers there?`)
-    return { before, after: json === null ? null : { id, version: entry.version, json }, position: entry.position }
-  }
 }
