@@ -3,8 +3,9 @@
  * - `page`: a page that one window brings, most likely
  * - `list`: lists that look for their records
  * - `stream`: what readers of the stream have to be read
+ * - `message`: what clients of the stream have sent
  */
-export type Lane = 'page' | 'list' | 'stream'
+export type Lane = 'page' | 'list' | 'stream' | 'message'
 
 type Job = () => void
 
@@ -19,8 +20,8 @@ const idle = 0.1 // a turn of the event loop that took less had nothing else to 
  */
 export class ReadSchedule {
   readonly #now: () => number
-  readonly #lanes: readonly Lane[] = ['page', 'list', 'stream']
-  readonly #queues: Readonly<Record<Lane, Job[]>> = { page: [], list: [], stream: [] }
+  readonly #lanes: readonly Lane[] = ['page', 'list', 'stream', 'message']
+  readonly #queues: Readonly<Record<Lane, Job[]>> = { page: [], list: [], stream: [], message: [] }
   #turn = 0
   #waiting = 0
   /** The time that is used up of a slice, milliseconds, and when the last work ended, on the clock. */

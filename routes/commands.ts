@@ -13,15 +13,16 @@ export function obeyText (subscription: Subscription, text: string): void {
   const command = text.trim().toLowerCase()
   if (command === 'stop') return subscription.end(1000, 'stopped')
   const asked = kinds.find(kind => kind === command) ?? 'all'
-  if (asked !== subscription.filter.kinds) subscription.refilter({ ...subscription.filter, kinds: asked })
+  if (asked !== subscription.filter.kinds && subscription.mayRefilter()) subscription.refilter({ ...subscription.filter, kinds: asked })
 }
 
 /** Acts on a JSON client's message, or tells it what is wrong with it (contract §3.2). */
 export function obeyJson (subscription: Subscription, text: string, properties: Properties): void {
+  if (subscription.state === 'closed') return
   try {
     const message = readMessage(text)
     if (message.type === 'stop') return subscription.end(1000, 'stopped')
-    subscription.refilter(refine(subscription.filter, message, properties))
+    if (subscription.mayRefilter()) subscription.refilter(refine(subscription.filter, message, properties))
   } catch (error) {
     if (!(error instanceof ChangeStreamError)) throw error
     subscription.complain(error)

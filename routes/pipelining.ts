@@ -6,29 +6,42 @@ import { ChangeStreamError } from '../protocol/errors.ts'
 /** How many requests may wait on one connection for those before them. */
 const mostWaiting = 64
 
-const lines = new WeakMap<Socket, Set<ServerResponse>>()
+/** How long the requests of a connection that wait are taken in one turn of the event loop, milliseconds. */
+const slice = 5
+
+/** The requests of a connection that wait, by their answers, and until when they are taken in the present turn of the event loop, on `performance.now()`'s clock. */
+interface Line { readonly waiting: Set<ServerResponse>, until: number }
+
+const lines = new WeakMap<Socket, Line>()
 
 /**
  * A hook, `onRequest`: lets a request that was sent before the answer to an earlier one (HTTP/1.1 pipelining; RFC 9112, 9.3.2) wait for its turn, so that
- * one connection has one answer in memory at a time. Those beyond `mostWaiting` are refused as `too-many`. It costs requests nothing that have the
- * connection for themselves, as those of HTTP/2 and of `inject` do.
+ * one connection has one answer in memory at a time, and holds the event loop no longer than `slice` and one request. Those beyond `mostWaiting` are refused as
+ * `too-many`. It costs requests nothing that have the connection for themselves, as those of HTTP/2 and of `inject` do.
  */
 export function waitForTurn ({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply, done: (error?: Error) => void): void {
   if (raw.socket !== null) return done()
   const line = lines.get(socket) ?? startLine(socket)
-  if (line.size >= mostWaiting) return done(new ChangeStreamError('too-many', `at most ${mostWaiting} requests may wait on a connection`, { retryAfter: 1000 }))
-  line.add(raw)
+  const { waiting } = line
+  if (waiting.size >= mostWaiting) return done(new ChangeStreamError('too-many', `at most ${mostWaiting} requests may wait on a connection`, { retryAfter: 1000 }))
+  waiting.add(raw)
+  const begin = (): void => { if (waiting.delete(raw)) done() }
   raw.once('socket', () => {
-    if (line.delete(raw)) done()
+    if (performance.now() < line.until) return begin()
+    setImmediate(() => {
+      line.until = performance.now() + slice
+      begin()
+    })
   })
 }
 
-function startLine (socket: Socket): Set<ServerResponse> {
-  const line = new Set<ServerResponse>()
+function startLine (socket: Socket): Line {
+  const waiting = new Set<ServerResponse>()
+  const line = { waiting, until: 0 }
   lines.set(socket, line)
   socket.once('close', () => {
-    for (const response of line) {
-      line.delete(response)
+    for (const response of waiting) {
+      waiting.delete(response)
       response.destroy()
       response.emit('close') // Node tells only the response that has the connection; who waits for this one's end must hear of it too
     }

@@ -13,6 +13,7 @@ import { Subscription } from '../stream/subscription.ts'
 import { obeyJson, obeyText } from './commands.ts'
 import { Connections } from './connections.ts'
 import { guard } from './guard.ts'
+import { takeInTurn } from './message-turns.ts'
 import { MessageOutlet, SocketOutlet } from './outlets.ts'
 import { waitForTurn } from './pipelining.ts'
 import { problemHandler } from './problem.ts'
@@ -162,9 +163,9 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
     if (subscription && !isBinary) obeyText(subscription, data.toString())
   }
 
-  function onJson (this: WebSocket & Attached, data: RawData): void {
+  async function onJson (this: WebSocket & Attached, data: RawData): Promise<void> {
     const subscription = heard(this, data)
-    if (subscription) obeyJson(subscription, data.toString(), properties)
+    if (subscription) await takeInTurn(this, hub.reads, () => obeyJson(subscription, data.toString(), properties))
   }
 
   /** Who has sent a message of bearable size. */

@@ -31,7 +31,7 @@ export class FilterChanges {
     return this.#waiting.at(-1)
   }
 
-  /** Whether one more may be asked for now; to ask counts. */
+  /** Whether one more may be asked for now; to ask counts. To be asked before the filter is looked at: that is what costs. */
   admit (): boolean {
     return this.#waiting.length < mostWaiting && this.#allowance.take()
   }

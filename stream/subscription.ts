@@ -100,10 +100,17 @@ export class Subscription implements Subscriber, Owner {
     if (change) this.#message({ type: 'filtered', cursor: this.#hub.cursor(this.#position), filter: toMessage(change.filter) })
   }
 
+  /** Whether the subscriber may ask for another filter, which ends it if it may not. To be asked before the filter is looked at: that is what costs. */
+  mayRefilter (): boolean {
+    if (this.#state === 'closed') return false
+    if (this.#changes.admit()) return true
+    this.fail(new ChangeStreamError('too-many', 'too many filters at once'))
+    return false
+  }
+
   /** Goes by another filter for every change committed from now on. */
   refilter (filter: Filter): void {
     if (this.#state === 'closed') return
-    if (!this.#changes.admit()) return this.fail(new ChangeStreamError('too-many', 'too many filters at once'))
     const former = this.filter
     const redrawn = this.#view && former.kinds !== 'all' && former.kinds !== filter.kinds
     const snapshot = this.#view && !redrawn ? snapshotOfBoth(this.#hub.log, former, filter) : null

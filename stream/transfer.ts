@@ -5,10 +5,10 @@ import type { Connection } from './connection.ts'
 import type { Cursors, Reader } from './reader.ts'
 import { recordText, toldByFilter } from './told.ts'
 
-/** Runs long reads of the log and of records in turn, a bit at a time. */
+/** Runs long reads of the log and of records, and what clients ask for, in turn, a bit at a time. */
 export interface Reads {
   /** Calls `work` when its turn comes, and gives what it returns. */
-  run<T> (lane: 'stream', work: () => T): Promise<Awaited<T>>
+  run<T> (lane: 'stream' | 'message', work: () => T): Promise<Awaited<T>>
 }
 
 /** The bytes of some of the records. */
