@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { type IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { type Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { Connections, type Grace } from '../routes/connections.ts'
@@ -28,7 +29,8 @@ export function upgradeGate (app: FastifyInstance): UpgradeGate {
  * - The app has listeners of its own: those of a stream's address are sent through the router, and the others hear nothing of them, as some refuse what they don't
  *   know; all the rest is theirs.
  * - A stream uses the app's own @fastify/websocket: that sends it through the router.
- * Whoever has sent it, an upgrade that is answered has its connection closed: nobody reads from it any more.
+ * Whoever has sent it, an upgrade that is answered has its connection closed: nobody reads from it any more. And whosever it is, it waits for the answers to what was
+ * sent before it on its connection (RFC 9112, 9.3.2).
  */
 export class UpgradeGate {
   readonly #app: FastifyInstance
@@ -47,8 +49,12 @@ export class UpgradeGate {
     const { server } = app
     const emit = server.emit
     const decide = guard<Duplex>(error => app.log.error({ err: error }, 'an upgrade failed'), socket => socket.destroy())((...upgrade: Upgrade) => {
+      const [request, socket] = upgrade
+      const earlier = responseOn(socket)
+      if (earlier) return whenSent(earlier, socket, () => decide.apply(socket, upgrade))
+      if (this.#isIgnored(request)) return this.#ignore(...upgrade)
       if (!this.#take(...upgrade)) Reflect.apply(emit, server, ['upgrade', ...upgrade])
-      this.#closeAfterAnswer(upgrade[0], upgrade[1])
+      this.#closeAfterAnswer(request, socket)
     })
     // A listener can't keep an event from those after it.
     server.emit = ((name: string, ...parameters: unknown[]) => {
@@ -91,18 +97,18 @@ export class UpgradeGate {
     return server.listenerCount('upgrade') > (this.#entries.length > 0 ? 1 : 0)
   }
 
+  #isIgnored (request: IncomingMessage): boolean {
+    return this.#entries.length > 0 && !this.#shared && !(isWebSocket(request) && request.method === 'GET')
+  }
+
+  /** Sends an upgrade through the router, if that is for us to do. */
   #take (request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
     const [entry] = this.#entries
-    if (!entry) return false
-    const shared = this.#shared
-    if (isWebSocket(request) && request.method === 'GET') {
-      if (shared && !this.#addresses.has(request)) return false
-      entry.emit('upgrade', request, socket, head)
-      this.#follow(request, socket)
-      return true
-    }
-    if (!shared) this.#ignore(request, socket, head)
-    return !shared
+    if (!entry || !isWebSocket(request) || request.method !== 'GET') return false
+    if (this.#shared && !this.#addresses.has(request)) return false
+    entry.emit('upgrade', request, socket, head)
+    this.#follow(request, socket)
+    return true
   }
 
   #follow (request: IncomingMessage, socket: Duplex): void {
@@ -151,6 +157,7 @@ export class UpgradeGate {
     response.assignSocket(socket as never)
     this.#follow(request, socket)
     this.#app.routing(request, response)
+    this.#closeAfterAnswer(request, socket)
   }
 
   /** Where Node asks a server before it takes up an upgrade (22.21 and 24.9 on), it takes up none that is ignored. */
@@ -167,6 +174,22 @@ function takenUp (): void {}
 
 function isWebSocket ({ headers }: IncomingMessage): boolean {
   return headers.upgrade?.toLowerCase() === 'websocket'
+}
+
+/**
+ * Calls `proceed` when an answer has been sent, and its connection stays. Node has let go of the connection already: that it takes bytes again is passed on to who
+ * writes the answer, and its errors are heard.
+ */
+function whenSent (response: ServerResponse, socket: Duplex, proceed: () => void): void {
+  const onDrain = (): void => { response.emit('drain') }
+  const onError = (): void => { socket.destroy() }
+  socket.on('drain', onDrain).on('error', onError)
+  response.once('finish', () => {
+    if (!socket.writable) return
+    socket.off('drain', onDrain).off('error', onError)
+    if (socket instanceof Socket) socket.setTimeout(0) // that of a connection on which nothing is asked
+    proceed()
+  })
 }
 
 /** The response that is to be written to a socket, if there is one (`ServerResponse.assignSocket`). */

@@ -13,7 +13,7 @@ import { waitForTurn } from './pipelining.ts'
 import { problemHandler } from './problem.ts'
 import { routeSchemas } from './schemas.ts'
 import { untilGone } from './until-gone.ts'
-import { closeAfter, isUpgrade } from './upgrade.ts'
+import { isUpgrade } from './upgrade.ts'
 
 export interface ResourceRoutesOptions {
   /** Where the collection is, `/people`. */
@@ -41,7 +41,7 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
   app.addHook('onRequest', waitForTurn)
   app.addHook('onRequest', (request, reply, done) => {
     if (!isUpgrade(request.raw)) return done()
-    closeAfter(reply)
+    reply.header('Connection', 'close')
     done(new ChangeStreamError('upgrade-refused', `${request.url} does not upgrade; the stream of changes does`))
   })
 

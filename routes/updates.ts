@@ -19,7 +19,7 @@ import { waitForTurn } from './pipelining.ts'
 import { problemHandler } from './problem.ts'
 import { Responses } from './responses.ts'
 import { type StreamRequest, longestWait, readStreamRequest } from './stream-request.ts'
-import { assertHandshake, isUpgrade } from './upgrade.ts'
+import { assertHandshake } from './upgrade.ts'
 
 export interface UpdatesRouteOptions {
   /** Where the stream is, `/updates`. */
@@ -75,9 +75,6 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
   }
 
   app.addHook('onRequest', waitForTurn)
-  app.addHook('onResponse', async ({ raw }) => {
-    if (isUpgrade(raw)) raw.socket.destroySoon() // it was answered, so it was refused
-  })
   if (compression) {
     app.websocketServer.on('headers', guard(report, () => {})((headers: string[], request: IncomingMessage) => {
       if (headers.some(agreesToDeflate)) deflating.add(request)

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
 import { type AddressInfo, type Socket, connect as connectTcp } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { type Duplex, Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
@@ -135,6 +135,105 @@ for (const path of ['/api/updates', '/api/people', '/nowhere']) {
       await until(async () => await open(app) === 0, 'the last connection to be closed')
     })
   }
+}
+
+interface Behind { readonly title: string, readonly lines: readonly string[], readonly body?: string, readonly answer: RegExp, readonly ends: 'closed' | 'upgraded' | 'reused' }
+
+const behind: readonly Behind[] = [
+  { title: 'to a stream', lines: ['GET /api/updates HTTP/1.1', ...asks], answer: /^HTTP\/1.1 101 /, ends: 'upgraded' },
+  { title: 'to a stream, refused for its query', lines: ['GET /api/updates?colour=red HTTP/1.1', ...asks], answer: /^HTTP\/1.1 400 [^]*connection: close/i, ends: 'closed' },
+  { title: 'of REST, refused', lines: ['GET /api/people HTTP/1.1', ...asks], answer: /^HTTP\/1.1 400 [^]*connection: close/i, ends: 'closed' },
+  { title: 'of nothing', lines: ['GET /nowhere HTTP/1.1', ...asks], answer: /^HTTP\/1.1 404 /, ends: 'closed' },
+  { title: 'of a POST, ignored', lines: ['POST /own HTTP/1.1', ...asks, 'Content-Type: application/json', 'Content-Length: 7'], body: '{"a":1}', answer: /^HTTP\/1.1 200 [^]*\{"a":1\}$/, ends: 'closed' },
+  { title: 'to h2c, ignored', lines: ['GET /own HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: h2c'], answer: /^HTTP\/1.1 200 [^]*mine$/, ends: 'reused' }
+]
+
+/** An app of which `/slow` answers when it is told to, and `/large` with more than a connection holds. */
+async function startWaiting (t: Test): Promise<{ app: FastifyInstance, port: number, hook: EventEmitter }> {
+  const hook = new EventEmitter()
+  const app = await start(t, {
+    before: async app => {
+      app.get('/slow', async (request, reply) => {
+        const proceed = once(hook, 'proceed')
+        hook.emit('asked')
+        await proceed
+        return reply.headers(request.headers.accept === 'end' ? { Connection: 'close' } : {}).send('slow')
+      })
+      app.get('/large', async () => Readable.from(Array.from({ length: 128 }, () => Buffer.alloc(65_536, 'x'))))
+    }
+  })
+  return { app, port: (app.server.address() as AddressInfo).port, hook }
+}
+
+/** A connection, and what has come on it, answer by answer. */
+function talk (port: number): { socket: Socket, answers: () => string[] } {
+  const socket = connectTcp({ port, host: '127.0.0.1' })
+  let text = ''
+  socket.setEncoding('latin1').on('data', chunk => { text += chunk }).on('error', () => {})
+  return { socket, answers: () => text.split(/(?=HTTP\/1.1 )/).filter(answer => answer !== '') }
+}
+
+for (const { title, lines, body = '', answer, ends } of behind) {
+  t.test(`an upgrade ${title}, behind requests that are being answered, is answered after them`, async t => {
+    const { app, port, hook } = await startWaiting(t)
+    const { socket, answers } = talk(port)
+    t.teardown(() => socket.destroy())
+    const asked = once(hook, 'asked')
+    socket.write(['GET /slow HTTP/1.1', 'Host: x', '', 'GET /own HTTP/1.1', 'Host: x', '', ...lines, '', body].join('\r\n'))
+    await asked
+    await new Promise(resolve => setTimeout(resolve, 20))
+    t.same(answers(), [])
+    hook.emit('proceed')
+    await until(() => answers().length === 3 && answer.test(answers()[2] ?? ''), 'the third answer')
+    t.match(answers()[0], /slow$/)
+    t.match(answers()[1], /mine$/)
+    if (ends === 'closed') {
+      await until(async () => await open(app) === 0, 'the connection to be closed')
+    } else if (ends === 'reused') {
+      socket.write('GET /own HTTP/1.1\r\nHost: x\r\n\r\n')
+      await until(() => answers().length === 4)
+    } else {
+      await app.changeStreams.people.create(ada)
+      await until(() => answers().at(-1)?.includes('Ada') === true)
+    }
+  })
+}
+
+t.test('an upgrade behind an answer that closes its connection is not looked at', async t => {
+  const { app, port, hook } = await startWaiting(t)
+  const { socket, answers } = talk(port)
+  const asked = once(hook, 'asked')
+  socket.write(['GET /slow HTTP/1.1', 'Host: x', 'Accept: end', '', 'GET /api/updates HTTP/1.1', ...asks, '', ''].join('\r\n'))
+  await asked
+  hook.emit('proceed')
+  await once(socket, 'close')
+  t.equal(answers().length, 1)
+  t.equal(await open(app), 0)
+})
+
+t.test('an answer larger than the connection holds is sent whole, whatever upgrade waits behind it', async t => {
+  const { port } = await startWaiting(t)
+  const { socket, answers } = talk(port)
+  t.teardown(() => socket.destroy())
+  socket.write(['GET /large HTTP/1.1', 'Host: x', '', 'GET /api/updates HTTP/1.1', ...asks, '', ''].join('\r\n'))
+  await until(() => /^HTTP\/1.1 101 /.test(answers()[1] ?? ''))
+  t.equal(answers()[0]?.match(/x/g)?.length, 128 * 65_536)
+})
+
+for (const [what, leave] of Object.entries(leavings)) {
+  t.test(`a peer that ${what} while its upgrade waits behind an answer leaves nothing behind`, async t => {
+    const { app, port, hook } = await startWaiting(t)
+    for (const path of ['/api/updates', '/api/people', '/own']) {
+      const { socket } = talk(port)
+      const asked = once(hook, 'asked')
+      socket.write(['GET /slow HTTP/1.1', 'Host: x', '', `GET ${path} HTTP/1.1`, ...asks, '', ''].join('\r\n'))
+      await asked
+      leave(socket)
+      await new Promise(resolve => setTimeout(resolve, 10))
+      hook.emit('proceed')
+    }
+    await until(async () => await open(app) === 0, 'the last connection to be closed')
+  })
 }
 
 t.test('an upgrade that is not answered by the time the app closes holds it up no longer than a stream\'s peer', async t => {
