@@ -1,16 +1,14 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Problem } from '../plugin/index.ts'
-
-const mediaType = 'application/problem+json; charset=utf-8'
+import { type Problem, problemType } from '../plugin/index.ts'
 
 /** Why a request that could not be read is refused; 400 where it is none of these. */
 const clientErrors: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_CHUNK_EXTENSIONS_OVERFLOW: 413, HPE_HEADER_OVERFLOW: 431 }
 
 /** Refuses a request that got to no route: RFC 9457, with no type but the status. */
 export function refuse (reply: FastifyReply, status: number, detail: string): FastifyReply {
-  return reply.code(status).header('Content-Type', mediaType).send(JSON.stringify(problem(status, detail)))
+  return reply.code(status).header('Content-Type', problemType).send(JSON.stringify(problem(status, detail)))
 }
 
 /** What nothing is found for: 405 and the methods there are where the address is one (RFC 9110, 15.5.6), else 404. */
@@ -38,7 +36,7 @@ export function clientError (error: NodeJS.ErrnoException, socket: Socket): void
   }
   const status = clientErrors[error.code ?? ''] ?? 400
   const body = JSON.stringify(problem(status, error.message))
-  const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, `Content-Type: ${mediaType}`, `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close']
+  const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, `Content-Type: ${problemType}`, `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close']
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
 }
 

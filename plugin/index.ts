@@ -20,7 +20,7 @@ export type { Body, RecordOf } from '../repository/resource.ts'
 export type { Retention } from '../repository/retention.ts'
 export type { OpenStore, Store } from '../repository/store.ts'
 export type { Change, Delete, Save } from '../protocol/change.ts'
-export { ChangeStreamError, type Problem, type ProblemCode } from '../protocol/errors.ts'
+export { ChangeStreamError, problemType, type Problem, type ProblemCode } from '../protocol/errors.ts'
 
 /**
  * The app's resources and their schemas, for the types of `app.changeStreams`. Add yours:

@@ -27,7 +27,10 @@ export type ProblemCode = keyof typeof problems
 /** One thing wrong with a body: `path` is a JSON Pointer (RFC 6901) into it, `''` the whole. */
 export interface BodyError { readonly path: string, readonly message: string }
 
-/** The body of a refusal, `application/problem+json` (RFC 9457). */
+/** The media type of a refusal's body. */
+export const problemType = 'application/problem+json; charset=utf-8'
+
+/** The body of a refusal, as `problemType` has it (RFC 9457). */
 export interface Problem {
   readonly type: string
   readonly title: string

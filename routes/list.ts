@@ -38,6 +38,9 @@ export function readListRequest (url: string, properties: Properties, maxPage: n
   }
 }
 
+/** The media type of a record, a list of them, and a page of the feed. */
+export const jsonType = 'application/json; charset=utf-8'
+
 /** Records as a JSON array. */
 export function listJson (items: readonly Versioned[]): string {
   return `[${items.map(item => item.json).join()}]`

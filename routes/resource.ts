@@ -7,7 +7,7 @@ import type { Repository, Saved, Versioned } from '../repository/repository.ts'
 import { invalidBody } from '../repository/resource.ts'
 import { takeJson } from './body.ts'
 import { etag, isKnown, readConditions } from './etag.ts'
-import { listJson, readListRequest } from './list.ts'
+import { jsonType, listJson, readListRequest } from './list.ts'
 import { ownPath } from './own-path.ts'
 import { waitForTurn } from './pipelining.ts'
 import { problemHandler } from './problem.ts'
@@ -26,7 +26,6 @@ export interface ResourceRoutesOptions {
 
 interface ItemRoute { Params: { id: string } }
 
-const json = 'application/json; charset=utf-8'
 const hidden: FastifySchema & { hide: boolean } = { hide: true } // of @fastify/swagger
 
 /** REST for a resource (contract §2). Bodies are checked by the repository, so that the same holds in process. */
@@ -54,7 +53,7 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
     if (!page) return reply.hijack() // nobody is there to be told
     const { items, next, cursor } = page
     if (next) reply.header('Link', `<${addressOf(next)}>; rel="next"`)
-    return reply.header('Change-Cursor', cursor).header('Content-Type', json).send(listJson(items))
+    return reply.header('Change-Cursor', cursor).header('Content-Type', jsonType).send(listJson(items))
   })
 
   const get = async (request: FastifyRequest<ItemRoute>, reply: FastifyReply): Promise<FastifyReply> => {
@@ -92,7 +91,7 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
 }
 
 function sendRecord (reply: FastifyReply, { version, json: text }: Versioned): FastifyReply {
-  return reply.header('ETag', etag(version)).header('Content-Type', json).send(text)
+  return reply.header('ETag', etag(version)).header('Content-Type', jsonType).send(text)
 }
 
 function sendSaved (reply: FastifyReply, saved: Saved): FastifyReply {
@@ -101,7 +100,7 @@ function sendSaved (reply: FastifyReply, saved: Saved): FastifyReply {
 
 function sendBatch (reply: FastifyReply, saved: readonly Saved[]): FastifyReply {
   const cursor = saved.at(-1)?.cursor
-  return reply.code(201).header('Change-Cursor', cursor).header('Content-Type', json).send(listJson(saved))
+  return reply.code(201).header('Change-Cursor', cursor).header('Content-Type', jsonType).send(listJson(saved))
 }
 
 function batch (bodies: readonly unknown[], maxBatch: number): Identified[] {

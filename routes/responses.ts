@@ -7,6 +7,7 @@ import { Subscription } from '../stream/subscription.ts'
 import type { Connections } from './connections.ts'
 import { guard } from './guard.ts'
 import { mayBeIdle } from './idle.ts'
+import { jsonType } from './list.ts'
 import { ResponseOutlet } from './outlets.ts'
 import type { StreamRequest } from './stream-request.ts'
 
@@ -76,7 +77,7 @@ export class Responses {
     }))
     const page = await readFeed(hub, { ...asked, position, wait, signal: left.signal }).finally(ended)
     if (hub.closing.aborted && reply.request.raw.httpVersionMajor < 2) reply.header('Connection', 'close')
-    return reply.header('Content-Type', 'application/json; charset=utf-8').header('Cache-Control', 'no-store').send(page)
+    return reply.header('Content-Type', jsonType).header('Cache-Control', 'no-store').send(page)
   }
 
   #guarded () {

@@ -1,6 +1,5 @@
+import type { JsonSchema } from '../protocol/json-schema.ts'
 import type { Resource } from '../repository/resource.ts'
-
-type JsonSchema = Readonly<Record<string, unknown>>
 
 /** JSON Schemas of the routes, for whoever documents them, such as @fastify/swagger. They take no part in checking. */
 export interface RouteSchemas {
