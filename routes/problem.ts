@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ChangeStreamError, type Problem, type ProblemCode, problemType } from '../protocol/errors.ts'
 import { patchTypes, typeRefusal } from './body.ts'
+import { sayCaching } from './caching.ts'
 
 /** What Fastify itself refuses a body for, in our words. */
 const bodyRefusals: Readonly<Record<number, ProblemCode>> = { 400: 'invalid-body', 413: 'too-large', 415: 'unsupported-media-type' }
@@ -12,7 +13,7 @@ export function problemHandler (error: unknown, request: FastifyRequest, reply: 
   log(error, problem, request)
   if (error instanceof ChangeStreamError && error.retryAfter !== undefined) reply.header('Retry-After', Math.ceil(error.retryAfter / 1000))
   if (problem.status === 415 && request.method === 'PATCH') reply.header('Accept-Patch', patchTypes)
-  return reply.code(problem.status).header('Content-Type', problemType).send(JSON.stringify(problem))
+  return sayCaching(reply, 'no-store').code(problem.status).header('Content-Type', problemType).send(JSON.stringify(problem))
 }
 
 function log (error: unknown, { status, title }: Problem, { log }: FastifyRequest): void {

@@ -6,6 +6,7 @@ import { assertConditions } from '../repository/conditions.ts'
 import type { Repository, Saved, Versioned } from '../repository/repository.ts'
 import { invalidBody } from '../repository/resource.ts'
 import { takeJson } from './body.ts'
+import { sayCaching } from './caching.ts'
 import { etag, isKnown, readConditions } from './etag.ts'
 import { jsonType, listJson, readListRequest } from './list.ts'
 import { ownPath } from './own-path.ts'
@@ -53,7 +54,7 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
     if (!page) return reply.hijack() // nobody is there to be told
     const { items, next, cursor } = page
     if (next) reply.header('Link', `<${addressOf(next)}>; rel="next"`)
-    return reply.header('Change-Cursor', cursor).header('Content-Type', jsonType).send(listJson(items))
+    return sayCaching(reply, 'no-cache').header('Change-Cursor', cursor).header('Content-Type', jsonType).send(listJson(items))
   })
 
   const get = async (request: FastifyRequest<ItemRoute>, reply: FastifyReply): Promise<FastifyReply> => {
@@ -61,6 +62,7 @@ export function resourceRoutes (app: FastifyInstance, repository: Repository, { 
     const found = await repository.get(request.params.id)
     if (!found) throw new ChangeStreamError('not-found', `there is no ${resource.noun} ${clip(request.params.id)}`)
     assertConditions(found, { ifMatch: conditions.ifMatch }) // before If-None-Match (RFC 9110, 13.2.2)
+    sayCaching(reply, 'no-cache')
     if (isKnown(found.version, conditions)) return reply.code(304).header('ETag', etag(found.version)).send()
     return sendRecord(reply, found)
   }

@@ -4,6 +4,7 @@ import { readFeed } from '../stream/feed.ts'
 import type { Hub } from '../stream/hub.ts'
 import { sseReader } from '../stream/reader.ts'
 import { Subscription } from '../stream/subscription.ts'
+import { sayCaching } from './caching.ts'
 import type { Connections } from './connections.ts'
 import { guard } from './guard.ts'
 import { mayBeIdle } from './idle.ts'
@@ -34,7 +35,7 @@ export class Responses {
 
   events (reply: FastifyReply, { asked: { filter, snapshot }, begin }: Start): FastifyReply {
     const { hub, connections } = this.#options
-    reply.headers({ 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' })
+    sayCaching(reply, 'no-store').headers({ 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })
     if (reply.request.method === 'HEAD') return reply.send()
     const headers = Object.entries(reply.getHeaders())
     const response = reply.hijack().raw
@@ -77,7 +78,7 @@ export class Responses {
     }))
     const page = await readFeed(hub, { ...asked, position, wait, signal: left.signal }).finally(ended)
     if (hub.closing.aborted && reply.request.raw.httpVersionMajor < 2) reply.header('Connection', 'close')
-    return reply.header('Content-Type', jsonType).header('Cache-Control', 'no-store').send(page)
+    return sayCaching(reply, 'no-store').header('Content-Type', jsonType).send(page)
   }
 
   #guarded () {
