@@ -1,5 +1,5 @@
 import type { WebSocket } from 'ws'
-import type { Reads } from '../stream/hub.ts'
+import type { Reads } from '../stream/transfer.ts'
 
 /** How many messages of each socket wait. */
 const waiting = new WeakMap<WebSocket, number>()
