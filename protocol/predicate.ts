@@ -1,3 +1,5 @@
+import { compareScalars } from './compare.ts'
+import { type Elements, elementsOf } from './elements.ts'
 import type { Scalar } from './properties.ts'
 import type { Condition, Where } from './where.ts'
 
@@ -14,29 +16,60 @@ export function compile (where: Where | null): Predicate {
 }
 
 function compileCondition ({ path, operator, values }: Condition): Predicate {
-  const [value = null] = values
   switch (operator) {
-    case 'eq': return anyElement(path, element => same(element, value))
-    case 'ne': return not(anyElement(path, element => same(element, value)))
-    case 'in': return anyElement(path, isOneOf(values))
-    case 'nin': return not(anyElement(path, isOneOf(values)))
-    case 'gt': return anyElement(path, element => sameType(element, value) && compareScalars(element, value) > 0)
-    case 'gte': return anyElement(path, element => sameType(element, value) && compareScalars(element, value) >= 0)
-    case 'lt': return anyElement(path, element => sameType(element, value) && compareScalars(element, value) < 0)
-    case 'lte': return anyElement(path, element => sameType(element, value) && compareScalars(element, value) <= 0)
+    case 'ne':
+    case 'nin': {
+      const matches = anyElement(path, oneOf(values))
+      return record => !matches(record)
+    }
+    case 'eq':
+    case 'in': return anyElement(path, oneOf(values))
+    default: return anyElement(path, ordered(operator, values[0] ?? null))
   }
 }
 
-function not (predicate: Predicate): Predicate {
-  return record => !predicate(record)
+/** What a condition asks of a value, and whether any element of a long array answers to it. */
+interface Test {
+  one (value: unknown): boolean
+  any (elements: Elements): boolean
 }
 
-function anyElement (path: readonly string[], test: (value: unknown) => boolean): Predicate {
+function anyElement (path: readonly string[], { one, any }: Test): Predicate {
   return record => {
     const value = valueAt(record, path)
-    return Array.isArray(value) ? value.some(test) : test(value)
+    if (!Array.isArray(value)) return one(value)
+    const elements = elementsOf(value)
+    return elements ? any(elements) : value.some(one)
   }
 }
+
+function oneOf (values: readonly Scalar[]): Test {
+  const [value = null] = values
+  const set = new Set<unknown>(values)
+  return {
+    one: set.size === 1 ? found => found === value : found => set.has(found),
+    any: ({ scalars }) => values.some(wanted => scalars.has(wanted))
+  }
+}
+
+function ordered (operator: 'gt' | 'gte' | 'lt' | 'lte', scalar: Scalar): Test {
+  const holds = orderings[operator]
+  const side = operator === 'gt' || operator === 'gte' ? 'greatest' : 'least'
+  return {
+    one: found => found !== null && typeof found === typeof scalar && holds(compareScalars(found as Scalar, scalar)),
+    any: elements => {
+      const extremes = elements.extremes(scalar)
+      return extremes !== undefined && holds(compareScalars(extremes[side], scalar))
+    }
+  }
+}
+
+const orderings = {
+  gt: (order: number) => order > 0,
+  gte: (order: number) => order >= 0,
+  lt: (order: number) => order < 0,
+  lte: (order: number) => order <= 0
+} as const
 
 /** The value at `path`: own properties of plain objects alone, `null` where there is none. */
 export function valueAt (record: unknown, path: readonly string[]): unknown {
@@ -46,50 +79,4 @@ export function valueAt (record: unknown, path: readonly string[]): unknown {
     value = (value as Record<string, unknown>)[key]
   }
   return value ?? null
-}
-
-function same (value: unknown, scalar: Scalar): boolean {
-  return value === scalar
-}
-
-function isOneOf (values: readonly Scalar[]): (value: unknown) => boolean {
-  const set = new Set<unknown>(values)
-  return value => set.has(value)
-}
-
-function sameType (value: unknown, scalar: Scalar): value is NonNullable<Scalar> {
-  return value !== null && typeof value === typeof scalar
-}
-
-/** Orders two scalars of one type: numbers by value, strings by code point, `false` before `true`. */
-export function compareScalars (a: Scalar, b: Scalar): number {
-  if (typeof a === 'string' && typeof b === 'string') return compareCodePoints(a, b)
-  return Number(a) - Number(b) || 0
-}
-
-/** Orders strings by code point, as UTF-8 bytes do, half a surrogate pair by its own; `<` orders by UTF-16 unit, which differs from U+E000 on. */
-export function compareCodePoints (a: string, b: string): number {
-  const length = Math.min(a.length, b.length)
-  for (let index = 0; index < length; index++) {
-    const x = a.charCodeAt(index)
-    const y = b.charCodeAt(index)
-    if (x !== y) return x < 0xd800 && y < 0xd800 ? x - y : comparePointsAt(a, b, index)
-  }
-  return a.length - b.length
-}
-
-/** Compares where `a` and `b` first differ, which may be the second half of a pair. */
-function comparePointsAt (a: string, b: string, index: number): number {
-  const start = index > 0 && isHigh(a.charCodeAt(index - 1)) && (isLow(a.charCodeAt(index)) || isLow(b.charCodeAt(index))) ? index - 1 : index
-  return (a.codePointAt(start) ?? 0) - (b.codePointAt(start) ?? 0)
-}
-
-const isHigh = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00
-const isLow = (unit: number): boolean => unit >= 0xdc00 && unit < 0xe000
-
-const typeRank = (value: unknown): number => value === null || value === undefined ? 0 : typeof value === 'string' ? 2 : 1
-
-/** Orders the values of a `sort` property: absent and `null`, then numbers (`false` is 0, `true` is 1), then strings. */
-export function compareSortKeys (a: Scalar, b: Scalar): number {
-  return typeRank(a) - typeRank(b) || (a === null ? 0 : compareScalars(a, b))
 }

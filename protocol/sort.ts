@@ -1,6 +1,7 @@
 import { ChangeStreamError } from './errors.ts'
 import { show } from './json.ts'
-import { compareCodePoints, compareSortKeys, valueAt } from './predicate.ts'
+import { compareCodePoints, compareSortKeys } from './compare.ts'
+import { valueAt } from './predicate.ts'
 import type { Properties, Scalar } from './properties.ts'
 
 export interface SortKey { readonly path: readonly string[], readonly descending: boolean }

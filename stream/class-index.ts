@@ -1,4 +1,5 @@
 import type { Json, LogEntry } from '../protocol/change.ts'
+import { elementsOf } from '../protocol/elements.ts'
 import { valueAt } from '../protocol/predicate.ts'
 import type { Scalar } from '../protocol/properties.ts'
 import type { Condition, Where } from '../protocol/where.ts'
@@ -93,7 +94,7 @@ function values (access: Access): number {
   return access.reduce((sum, condition) => sum + condition.values.length, 0)
 }
 
-function valuesAt (record: Json, path: readonly string[]): readonly Scalar[] {
+function valuesAt (record: Json, path: readonly string[]): Iterable<Scalar> {
   const value = valueAt(record, path)
-  return (Array.isArray(value) ? value : [value]) as readonly Scalar[]
+  return Array.isArray(value) ? elementsOf(value)?.scalars ?? value : [value as Scalar]
 }

@@ -1,4 +1,4 @@
-import { compareCodePoints } from '../../protocol/predicate.ts'
+import { compareCodePoints } from '../../protocol/compare.ts'
 
 /** Some records in order of `id`. `made`: how often the list had been shared by then. */
 interface Chunk<T> { readonly items: T[], readonly made: number }

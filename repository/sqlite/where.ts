@@ -12,6 +12,9 @@ export const always: Sql = { text: '1', values: [] }
 /** The most conditions that SQLite is asked: it reads the record anew for each, so that more of them are faster done here. */
 const mostConditions = 8
 
+/** Bytes of the largest record that SQLite is asked of, for the same reason: it has to find each property, and go through each array, on its own. */
+const largestAsked = 65_536
+
 /**
  * A condition on column `record` that lets through every record that `where` matches, and few others: the caller tests
  * what comes through with the compiled predicate, which alone decides. It is wider than the `where` where SQLite's JSON
@@ -26,12 +29,12 @@ export function whereSql (where: Where | null): Sql {
 }
 
 /**
- * `sql` for records that SQLite can read, of at most so many bytes; the rest comes through too. Behind a `WHEN`, SQLite asks of `AND` and `OR` no more than it
+ * `sql` for records that SQLite can read, and quickly; the rest comes through too. Behind a `WHEN`, SQLite asks of `AND` and `OR` no more than it
  * must.
  */
 export function readably (sql: Sql, most: number): Sql {
   if (sql === always) return always
-  return { text: `CASE WHEN octet_length(record) > ${most} THEN 1 WHEN NOT json_valid(record) THEN 1 WHEN ${sql.text} THEN 1 ELSE 0 END`, values: sql.values }
+  return { text: `CASE WHEN octet_length(record) > ${Math.min(most, largestAsked)} THEN 1 WHEN NOT json_valid(record) THEN 1 WHEN ${sql.text} THEN 1 ELSE 0 END`, values: sql.values }
 }
 
 /** What all of `parts` let through. */

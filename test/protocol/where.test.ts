@@ -1,7 +1,9 @@
 import t from 'tap'
+import fc from 'fast-check'
 import { type TSchema, Type } from '@sinclair/typebox'
 import { ChangeStreamError } from '../../protocol/errors.ts'
-import { compareCodePoints, compile } from '../../protocol/predicate.ts'
+import { compareCodePoints } from '../../protocol/compare.ts'
+import { compile } from '../../protocol/predicate.ts'
 import { Properties } from '../../protocol/properties.ts'
 import { parseWhere, whereKey } from '../../protocol/where.ts'
 
@@ -66,6 +68,34 @@ t.test('what an operator means', async t => {
     [{ any: 'x' }, { any: { x: 1 } }, false],
     [{}, {}, true]
   ] as const) t.equal(matches(where, record), expected, `${JSON.stringify(where)} on ${JSON.stringify(record)}`)
+})
+
+t.test('a long array is asked as a short one is', async t => {
+  const Lists = properties(Type.Object({ mixed: Type.Array(Type.Union([Type.Number(), Type.String(), Type.Boolean(), Type.Null()])) }))
+  const scalar = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.constantFrom(-0, 1e300, '', 'a', 'b', '\u{1f600}', '\uffff', true, false, null))
+  const condition = fc.oneof(
+    fc.record({ $ne: scalar }), fc.record({ $in: fc.array(scalar, { maxLength: 3 }) }), fc.record({ $nin: fc.array(scalar, { maxLength: 3 }) }), scalar,
+    fc.tuple(fc.constantFrom('$gt', '$gte', '$lt', '$lte'), scalar.filter(value => value !== null)).map(([operator, value]) => ({ [operator]: value }))
+  )
+  fc.assert(fc.property(fc.array(scalar, { maxLength: 6 }), condition, (few, asked) => {
+    const where = parseWhere({ mixed: asked }, Lists)
+    const many = few.length === 0 ? [] : Array.from({ length: 100 }, (_, index) => few[index % few.length])
+    return compile(where)({ mixed: few }) === compile(where)({ mixed: many })
+  }))
+})
+
+t.test('each element of a long array is looked at once, however many conditions ask', async t => {
+  let reads = 0
+  const tags = new Proxy(Array.from({ length: 10_000 }, (_, index) => String(index % 5000)), {
+    get (target, key, receiver) {
+      if (typeof key === 'string' && /^\d+$/.test(key)) reads++
+      return Reflect.get(target, key, receiver)
+    }
+  })
+  const record = { tags }
+  for (const operator of ['$ne', '$gt', '$lte']) matches({ $or: Array.from({ length: 30 }, (_, index) => ({ tags: { [operator]: `x${index}` } })) }, record)
+  t.not(matches({ tags: { $nin: ['1'] } }, record), true)
+  t.equal(reads, 10_000)
 })
 
 t.test('a where that can not be meant is refused, naming what is wrong', async t => {
