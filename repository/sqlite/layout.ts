@@ -93,7 +93,7 @@ function rebuild (connection: Connection, name: string, definition: string, sele
  */
 const layouts: readonly Layout[] = [
   { step: firstTables, triggers: ['replace', 'insert', 'update', 'rename', 'delete'] },
-  { step: strictTables, triggers: ['replace', 'move', 'insert', 'update', 'rename', 'delete'] }
+  { step: strictTables, triggers: ['create', 'replace', 'move', 'insert', 'update', 'rename', 'delete'] }
 ]
 
 const newest = layouts.length

@@ -9,7 +9,7 @@ const largeFrom = 4096
 const now = 'CAST(round((julianday(\'now\') - 2440587.5) * 86400000) AS INTEGER)' // unixepoch's 'subsec' is newer than many a shell
 
 /** The triggers by what they do. */
-export type Trigger = 'replace' | 'move' | 'insert' | 'update' | 'rename' | 'delete'
+export type Trigger = 'create' | 'replace' | 'move' | 'insert' | 'update' | 'rename' | 'delete'
 
 /**
  * The triggers that write the log, whoever writes the record: this process, another, or a shell. No table is called by its
@@ -30,10 +30,15 @@ export function triggers ({ plain: { records, changes, replaced } }: Tables): Re
   const keep = `
     ${forget('NEW.id')};
     INSERT INTO ${replaced} SELECT kept.id, kept.record, kept.version FROM ${records} AS kept WHERE kept.id = NEW.id;`
+  const own = `NEW.version = ${vouched}` // written by this package, which never replaces a record by inserting one
   return {
-    replace: `BEFORE INSERT ON ${records} WHEN ${exists} BEGIN ${keep} END`,
+    create: `AFTER INSERT ON ${records} WHEN ${own} BEGIN
+      INSERT INTO ${changes} (id, time, checked, large, after) VALUES (NEW.id, ${now}, 1, 0, ${kept('NEW.record')});
+      UPDATE ${records} SET version = last_insert_rowid() WHERE id = (SELECT NEW.id);
+    END`,
+    replace: `BEFORE INSERT ON ${records} WHEN NOT ${own} AND ${exists} BEGIN ${keep} END`,
     move: `BEFORE UPDATE OF id ON ${records} WHEN NEW.id <> OLD.id AND ${exists} BEGIN ${keep} END`,
-    insert: `AFTER INSERT ON ${records} BEGIN
+    insert: `AFTER INSERT ON ${records} WHEN NOT ${own} BEGIN
       ${log('NEW.id', 'former.record', 'former.version', 'NEW.record', previous)};
       ${stamp};
       ${forget('NEW.id')};
