@@ -20,6 +20,8 @@ export const scanSchema = 'CREATE TEMP TABLE IF NOT EXISTS undo (scan INTEGER NO
 
 const windowTime = 5 // milliseconds
 const windowBytes = 1_048_576
+const askedBytes = 4_194_304 // of the records of one window that SQLite is asked of
+const leastAsked = 1024 // bytes: it is asked of every record that has no more
 const fewestRows = 16
 const firstRows = 256
 const mostRows = 16_384
@@ -28,12 +30,13 @@ const undoBytes = 4_194_304
 
 let scans = 0
 
-/** Rows in their order: the key of the last, and whether none come after it. */
-interface Stretch { readonly last: string | number | null, readonly end: boolean }
+/** Rows in their order: the id of the last, and whether none come after it. */
+interface Stretch { readonly last: string | null, readonly end: boolean }
 
 /**
  * Reads the records of one position window by window, from both ends of the ids towards the middle, while writes go on between
- * the windows. A window is bounded in rows, in bytes, and in time: its rows are as many as lately took a few milliseconds.
+ * the windows. A window is bounded in rows, in bytes, and in time: its rows are as many as lately took a few milliseconds. SQLite
+ * is asked of those that are small beside their number; the others come through, and are counted.
  *
  * Each window is read as it is now; what the log says has been changed since the position is undone: the `before` of a
  * record's first change since then is what it was. So no transaction is held open, which would keep the WAL from
@@ -76,7 +79,7 @@ export class Scan {
    * @throws {ChangeStreamError} `gone` where changes that must be undone have been trimmed
    */
   next (visit: (stored: Stored) => boolean, from: 'first' | 'last' = 'first', narrowing: Sql = always): void {
-    if (!this.#done) this.#database.reading(() => { if (this.#noteUndo()) this.#window(visit, from === 'last', readably(all([this.#filter, narrowing]), this.#database.maxRecord)) })
+    if (!this.#done) this.#database.reading(() => { if (this.#noteUndo()) this.#window(visit, from === 'last', all([this.#filter, narrowing])) })
   }
 
   close (): void {
@@ -85,38 +88,41 @@ export class Scan {
     this.#seen = this.position
   }
 
-  #window (visit: (stored: Stored) => boolean, backwards: boolean, filter: Sql): void {
+  #window (visit: (stored: Stored) => boolean, backwards: boolean, condition: Sql): void {
     const start = performance.now()
     const rows = this.#rows
+    const filter = readably(condition, Math.min(this.#database.maxRecord, Math.max(askedBytes / rows, leastAsked)))
     const stretch = filter === always ? null : this.#stretch(backwards) // what a filter leaves out is not seen here
     const { text, values } = this.#select(`id, ${fittingSql('record', this.#database.maxRecord)} AS record, version`, stretch === null ? this.#range() : this.#upTo(stretch, backwards), filter)
-    let [count, bytes, whole, last] = [0, 0, true, null as string | null]
+    let [count, bytes, whole, full, last] = [0, 0, true, false, null as string | null]
     for (const { id, stored } of this.#database.eachRow(`${text} ORDER BY id ${backwards ? 'DESC' : 'ASC'} LIMIT ?`, [...values, rows])) {
       count++
       last = id
       if (!stored) continue
       bytes += stored.json.length
-      whole = visit(stored) && (stretch !== null || bytes < this.#bytes)
+      full = bytes >= this.#bytes
+      whole = visit(stored) && !full
       if (!whole) break
     }
     const read = stretch ?? { last, end: count < rows }
     this.#advance(whole ? read : { last, end: false }, backwards)
-    if (whole && !read.end) this.#adapt(performance.now() - start)
+    if (full) this.#rows = Math.max(count, fewestRows)
+    else if (whole && !read.end) this.#adapt(performance.now() - start)
   }
 
   /** Where the next window ends. */
   #stretch (backwards: boolean): Stretch {
-    const { count, ...stretch } = this.#measure(this.#select('id AS place, octet_length(record) AS size', this.#range(), always), backwards, this.#rows, this.#bytes)
-    if (!stretch.end) this.#rows = count
-    return stretch
+    const { text, values } = this.#select('id', this.#range(), always)
+    const edge = this.#database.statement(`${text} ORDER BY id ${backwards ? 'DESC' : 'ASC'} LIMIT 1 OFFSET ?`).get(...values, this.#rows - 1) as { id: string } | undefined
+    return { last: edge?.id ?? null, end: edge === undefined }
   }
 
   /** The first rows of a `place` and a `size`, as many as there may be, but at least one. */
-  #measure ({ text, values }: Sql, backwards: boolean, rows: number, bytes: number): Stretch & { readonly count: number } {
-    const sql = `SELECT count(*) AS count, coalesce(sum(size), 0) AS size, ${backwards ? 'min' : 'max'}(place) AS last FROM (${text} ORDER BY place ${backwards ? 'DESC' : 'ASC'} LIMIT ?)`
+  #measure ({ text, values }: Sql, rows: number, bytes: number): { readonly last: number, readonly end: boolean } {
+    const sql = `SELECT count(*) AS count, coalesce(sum(size), 0) AS size, max(place) AS last FROM (${text} ORDER BY place LIMIT ?)`
     for (let most = rows; ;) {
-      const { count, size, last } = this.#database.statement(sql).get(...values, most) as { count: number, size: number, last: string | number | null }
-      if (size <= bytes || count < 2) return { count, last, end: count < most }
+      const { count, size, last } = this.#database.statement(sql).get(...values, most) as { count: number, size: number, last: number }
+      if (size <= bytes || count < 2) return { last, end: count < most }
       most = Math.max(Math.min(Math.floor(count * bytes / size), count - 1), 1)
     }
   }
@@ -128,8 +134,9 @@ export class Scan {
 
   #advance ({ last, end }: Stretch, backwards: boolean): void {
     if (end) return this.close()
-    if (backwards) this.#high = last as string
-    else this.#low = last as string
+    if (last === null) return
+    if (backwards) this.#high = last
+    else this.#low = last
     if (this.#seen > this.position) this.#database.statement(`DELETE FROM temp.undo WHERE scan = ? AND id ${backwards ? '>=' : '<='} ?`).run(this.#name, last)
   }
 
@@ -140,8 +147,8 @@ export class Scan {
     if (floor > this.#seen) throw new ChangeStreamError('gone', 'the log was trimmed past the position that was being read')
     const { tables: { changes }, maxRecord } = this.#database
     const since: Sql = { text: `SELECT position AS place, octet_length(before) AS size FROM ${changes} WHERE position > ? AND position <= ?`, values: [this.#seen, head] }
-    const { last, end } = this.#measure(since, false, undoRows * this.#haste, undoBytes * this.#haste)
-    const upTo = end ? head : last as number
+    const { last, end } = this.#measure(since, undoRows * this.#haste, undoBytes * this.#haste)
+    const upTo = end ? head : last
     const range = this.#range()
     this.#database.statement(`INSERT OR IGNORE INTO temp.undo SELECT ?, id, ${fittingSql('before', maxRecord)}, before_version FROM ${changes} WHERE position > ? AND position <= ? AND ${range.text} ORDER BY position`)
       .run(this.#name, this.#seen, upTo, ...range.values)
@@ -155,7 +162,8 @@ export class Scan {
     return this.#high === null ? { text: 'id > ?', values: [this.#low] } : { text: 'id > ? AND id < ?', values: [this.#low, this.#high] }
   }
 
-  #upTo ({ last }: Stretch, backwards: boolean): Sql {
+  #upTo ({ last, end }: Stretch, backwards: boolean): Sql {
+    if (end) return this.#range()
     if (!backwards) return { text: 'id > ? AND id <= ?', values: [this.#low, last] }
     return this.#high === null ? { text: 'id >= ?', values: [last] } : { text: 'id >= ? AND id < ?', values: [last, this.#high] }
   }

@@ -12,9 +12,6 @@ export const always: Sql = { text: '1', values: [] }
 /** The most conditions that SQLite is asked: it reads the record anew for each, so that more of them are faster done here. */
 const mostConditions = 8
 
-/** Bytes of the largest record that SQLite is asked of, for the same reason: it has to find each property, and go through each array, on its own. */
-const largestAsked = 65_536
-
 /**
  * A condition on column `record` that lets through every record that `where` matches, and few others: the caller tests
  * what comes through with the compiled predicate, which alone decides. It is wider than the `where` where SQLite's JSON
@@ -29,12 +26,12 @@ export function whereSql (where: Where | null): Sql {
 }
 
 /**
- * `sql` for records that SQLite can read, and quickly; the rest comes through too. Behind a `WHEN`, SQLite asks of `AND` and `OR` no more than it
- * must.
+ * `sql` for records of at most so many bytes that SQLite can read; the rest comes through too. Behind a `WHEN`, SQLite asks of `AND` and
+ * `OR` no more than it must, and of a `version` that vouches for its record not whether that can be read.
  */
 export function readably (sql: Sql, most: number): Sql {
   if (sql === always) return always
-  return { text: `CASE WHEN octet_length(record) > ${Math.min(most, largestAsked)} THEN 1 WHEN NOT json_valid(record) THEN 1 WHEN ${sql.text} THEN 1 ELSE 0 END`, values: sql.values }
+  return { text: `CASE WHEN octet_length(record) > ? THEN 1 WHEN version <= 0 AND NOT json_valid(record) THEN 1 WHEN ${sql.text} THEN 1 ELSE 0 END`, values: [Math.floor(most), ...sql.values] }
 }
 
 /** What all of `parts` let through. */
@@ -60,12 +57,21 @@ function junctionSql (where: Where): Sql {
 function conditionSql ({ path, operator, values }: Condition): Sql {
   const pathText = jsonPath(path)
   if (pathText === null || operator === 'ne' || operator === 'nin' || values.includes(null)) return always
-  const test = operator === 'in' ? oneOf(values) : comparison(operator, values[0] ?? null)
+  const [value = null] = values
+  if (Number.isFinite(value) && operator !== 'eq' && operator !== 'in') return numberRange(pathText, operator, value as number)
+  const test = operator === 'in' ? oneOf(values) : comparison(operator, value)
   if (test === null) return always
   return {
     text: `CASE json_type(record, ?) WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each(record, ?) WHERE ${test.text('value')}) ELSE ${test.text('record ->> ?')} END`,
     values: [pathText, pathText, ...test.values, pathText, ...test.values, ...(test.twice ? [pathText] : [])]
   }
+}
+
+/** To SQLite every text is greater than every number, that of an array or an object too: these come through, and each record is asked once. */
+function numberRange (pathText: string, operator: keyof typeof ordering, value: number): Sql {
+  const { low, high } = zoneOfNumber(value)
+  if (operator === 'gt' || operator === 'gte') return { text: 'record ->> ? >= ?', values: [pathText, low] }
+  return { text: 'record ->> ? NOT BETWEEN ? AND ?', values: [pathText, high + (high - value), Number.MAX_VALUE] }
 }
 
 /** A test of one value; `twice`: its text has that value twice, the second time at its end. */
@@ -76,10 +82,7 @@ const ordering = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const
 function comparison (operator: 'eq' | keyof typeof ordering, value: Scalar): Test {
   if (typeof value !== 'number') return { values: [comparable(value)], text: found => `${found} ${operator === 'eq' ? '=' : ordering[operator]} ?` }
   const { low, high } = zoneOfNumber(value)
-  if (operator === 'eq') return { values: [low, high], text: found => `${found} BETWEEN ? AND ?` }
-  return operator === 'gt' || operator === 'gte'
-    ? { values: [low], text: found => `${found} >= ?` }
-    : { values: [high], text: found => `${found} <= ?` }
+  return { values: [low, high], text: found => `${found} BETWEEN ? AND ?` }
 }
 
 /** Of numbers SQLite knows the whole ones; every real comes through. */

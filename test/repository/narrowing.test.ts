@@ -32,9 +32,9 @@ const { properties } = new Resource({ name: 'odd', noun: 'odd', schema: Type.Obj
 
 const connection = openFile(':memory:')
 t.teardown(() => connection.close())
-connection.exec('CREATE TABLE records (id TEXT NOT NULL PRIMARY KEY, record TEXT NOT NULL)')
+connection.exec('CREATE TABLE records (id TEXT NOT NULL PRIMARY KEY, record TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 0)')
 const parsed = records.map(text => JSON.parse(text) as Json)
-for (const [index, text] of records.entries()) connection.prepare('INSERT INTO records VALUES (?, ?)').run(parsed[index]?.id ?? '', text)
+for (const [index, text] of records.entries()) connection.prepare('INSERT INTO records (id, record) VALUES (?, ?)').run(parsed[index]?.id ?? '', text)
 
 function throughSql (sql: Sql): Set<string> {
   const { text, values } = readably(sql, 1_048_576)
@@ -82,7 +82,7 @@ t.test('SQL leaves out nothing that a where matches, whatever stands there', asy
 t.test('SQL lets through what it can not read', async t => {
   const table = ['', 'no json', '{"v":36', '[', '{v:36}', '{"v":NaN}', '{"v":Infinity}', `${'{"v":'.repeat(1200)}1${'}'.repeat(1200)}`]
   const odd = table.map((_, index) => `odd ${index}`)
-  for (const [index, text] of table.entries()) connection.prepare('INSERT INTO records VALUES (?, ?)').run(odd[index] ?? '', text)
+  for (const [index, text] of table.entries()) connection.prepare('INSERT INTO records (id, record) VALUES (?, ?)').run(odd[index] ?? '', text)
   t.teardown(() => connection.exec('DELETE FROM records WHERE id LIKE \'odd %\''))
   const sort = parseSort('v', properties)
   for (const sql of [whereSql(parseWhere({ v: 36 }, properties)), whereSql(parseWhere({ v: 'x' }, properties)), betweenSql(sort, { keys: [36], id: '' }, { keys: ['a'], id: '' })]) {
