@@ -6,12 +6,12 @@ import type { Condition, Where } from '../protocol/where.ts'
 import type { FilterClass } from './filter-class.ts'
 
 /** Values that one class may be found by; more of them, and it is scanned. */
-const mostValues = 16
+const mostValues = 128
 
-/** The classes that want one of some values of one property. */
+/** The classes that want one of some values of one property: most values have one class, which needs no set. */
 interface Property {
   readonly path: readonly string[]
-  readonly classes: Map<Scalar, Set<FilterClass>>
+  readonly classes: Map<Scalar, FilterClass | Set<FilterClass>>
 }
 
 /** A place in the index: a class is found where one of the conditions may hold. */
@@ -31,7 +31,7 @@ export class ClassIndex {
     const access = accessOf(filterClass.filter.where)
     this.#accesses.set(filterClass, access)
     if (!access) this.#scanned.add(filterClass)
-    else for (const { path, values } of access) for (const value of values) this.#classesFor(path, value).add(filterClass)
+    else for (const { path, values } of access) for (const value of values) this.#note(path, value, filterClass)
   }
 
   delete (filterClass: FilterClass): void {
@@ -47,27 +47,32 @@ export class ClassIndex {
     const found = new Set(this.#scanned)
     for (const { path, classes } of this.#properties.values()) {
       for (const record of [entry.record, entry.before]) {
-        if (record) for (const value of valuesAt(record, path)) for (const filterClass of classes.get(value) ?? []) found.add(filterClass)
+        if (!record) continue
+        for (const value of valuesAt(record, path)) {
+          const wanting = classes.get(value)
+          if (wanting instanceof Set) for (const filterClass of wanting) found.add(filterClass)
+          else if (wanting) found.add(wanting)
+        }
       }
     }
     return found
   }
 
-  #classesFor (path: readonly string[], value: Scalar): Set<FilterClass> {
+  #note (path: readonly string[], value: Scalar, filterClass: FilterClass): void {
     const name = JSON.stringify(path)
-    const property = this.#properties.get(name) ?? { path, classes: new Map<Scalar, Set<FilterClass>>() }
+    const property = this.#properties.get(name) ?? { path, classes: new Map() }
     this.#properties.set(name, property)
-    const classes = property.classes.get(value) ?? new Set()
-    property.classes.set(value, classes)
-    return classes
+    const wanting = property.classes.get(value)
+    if (wanting instanceof Set) wanting.add(filterClass)
+    else property.classes.set(value, wanting && wanting !== filterClass ? new Set([wanting, filterClass]) : filterClass)
   }
 
   #forget (path: readonly string[], value: Scalar, filterClass: FilterClass): void {
     const name = JSON.stringify(path)
     const property = this.#properties.get(name)
-    const classes = property?.classes.get(value)
-    classes?.delete(filterClass)
-    if (classes?.size === 0) property?.classes.delete(value)
+    const wanting = property?.classes.get(value)
+    if (wanting instanceof Set) wanting.delete(filterClass)
+    if (wanting === filterClass || (wanting instanceof Set && wanting.size === 0)) property?.classes.delete(value)
     if (property?.classes.size === 0) this.#properties.delete(name)
   }
 }
