@@ -22,17 +22,22 @@ ${render(result)}
 <sub>${date}, commit ${commit}; ${cpu}, ${cores} cores, ${memory} GB, ${kernel}; Node ${node}; ${Object.entries(versions).map(pair => pair.join(' ')).join(', ')}${absent.length > 0 ? `; absent: ${absent.join(', ')}` : ''}; ${pinned ? 'server on a core of its own' : 'processes not bound to cores'}; took ${minutes.toFixed(1)} minutes.</sub>`
 }
 
-/** Writes the page of all suites that have been run in full, and its charts. */
+/** Writes the page of all suites that have been run in full, and its charts. Of what has not been run here the page keeps what it says. */
 export function publish (raw: string, docs: string): void {
   mkdirSync(docs, { recursive: true })
+  const page = join(docs, 'benchmarks.md')
+  const before = existsSync(page) ? readFileSync(page, 'utf8').split(/^(?=## )/m) : []
   const sections: string[] = []
   for (const name of Object.keys(suites) as SuiteName[]) {
     const file = join(raw, `${name}.json`)
-    if (!existsSync(file)) continue
+    if (!existsSync(file)) {
+      sections.push(...before.filter(section => section.startsWith(`## ${suites[name].title}\n`)).map(section => section.trim()))
+      continue
+    }
     const kept = JSON.parse(readFileSync(file, 'utf8')) as Kept
     sections.push(section(name, kept))
     for (const [svg, text] of Object.entries(suites[name].charts?.(kept.result) ?? {})) writeFileSync(join(docs, svg), text)
   }
   const preface = readFileSync(new URL('../preface.md', import.meta.url), 'utf8')
-  writeFileSync(join(docs, 'benchmarks.md'), `${[preface.trim(), ...sections].join('\n\n')}\n`)
+  writeFileSync(page, `${[preface.trim(), ...sections].join('\n\n')}\n`)
 }
