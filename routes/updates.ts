@@ -37,7 +37,9 @@ export interface UpdatesRouteOptions {
 /** A request that has been checked: where it starts, or why it can't start where it wants. */
 interface Opening {
   readonly asked: StreamRequest
+  /** Where to start in the log of this `epoch`. */
   readonly position: number
+  readonly epoch: string
   readonly gone: ChangeStreamError | null
   readonly response: ServerResponse
 }
@@ -104,12 +106,21 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
       gone = error
       return 0
     })
-    openings.set(request.raw, { asked, position, gone, response: reply.raw })
+    openings.set(request.raw, { asked, position, epoch: hub.log.epoch, gone, response: reply.raw })
+  }
+
+  /** What the request was opened with, once; the app's own hooks may have taken so long that the log has become another one. */
+  function openingOf ({ raw }: FastifyRequest): Opening | undefined {
+    const opening = openings.get(raw)
+    openings.delete(raw)
+    if (!opening || opening.epoch === hub.log.epoch) return opening
+    const gone = opening.asked.since === 'now' ? null : new ChangeStreamError('gone', 'the log has been replaced by another')
+    return { ...opening, position: hub.position, epoch: hub.log.epoch, gone }
   }
 
   /** SSE and feed. */
   async function respond (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const opening = openings.get(request.raw)
+    const opening = openingOf(request)
     if (!opening) throw new ChangeStreamError('internal', 'the request was not opened')
     if (reply.raw.destroyed) return reply.hijack() // the client has left meanwhile
     const { asked, position, gone } = opening
@@ -120,9 +131,8 @@ export function updatesRoute (app: FastifyInstance, hub: Hub, { path, noun, prop
 
   /** Text and JSON. Handlers are attached before anything is awaited, so that no early message is lost. */
   function greet (webSocket: WebSocket & Attached, request: FastifyRequest): void {
-    const opening = openings.get(request.raw)
+    const opening = openingOf(request)
     if (!opening) return webSocket.terminate()
-    openings.delete(request.raw)
     const socket: (Socket & Attached) | undefined = request.raw.socket
     const real = socket instanceof Socket
     const outlet = real ? new SocketOutlet(webSocket, socket, highWaterMark) : new MessageOutlet(webSocket, guarded(function () { this[subscriptionKey]?.drained() }).bind(webSocket))
