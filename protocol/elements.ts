@@ -1,7 +1,8 @@
-import type { Scalar } from './properties.ts'
 import { compareScalars } from './compare.ts'
+import type { Scalar } from './properties.ts'
 
-const few = 64
+const few = 1024 // elements, each of which may as well be looked at for each condition
+const fewAsks = 8
 
 /** The least and the greatest of an array's numbers, of its strings, and of its booleans. */
 interface Extremes { least: Scalar, greatest: Scalar }
@@ -38,12 +39,27 @@ export class Elements {
   }
 }
 
-const known = new WeakMap<readonly unknown[], Elements>()
+interface Asked { times: number, elements?: WeakRef<Elements> }
 
-/** The elements of a long array, or `null` where it is as cheap to look at each. The array is never changed. */
+const arrays = new WeakMap<readonly unknown[], Asked>()
+
+/**
+ * The elements of a long array that is asked again and again; `null` where it is as cheap to look at each. They are kept for as long as
+ * memory is not needed. The array is never changed.
+ */
 export function elementsOf (array: readonly unknown[]): Elements | null {
   if (array.length <= few) return null
-  let elements = known.get(array)
-  if (!elements) known.set(array, elements = new Elements(array))
+  const asked = arrays.get(array)
+  if (!asked) arrays.set(array, { times: 1 })
+  if (!asked || ++asked.times <= fewAsks) return null
+  const known = asked.elements?.deref()
+  if (known) return known
+  const elements = new Elements(array)
+  asked.elements = new WeakRef(elements)
   return elements
+}
+
+/** The scalars of an array, of a long one each once. */
+export function scalarsOf (array: readonly unknown[]): Iterable<Scalar> {
+  return array.length <= few ? array as readonly Scalar[] : elementsOf(array)?.scalars ?? new Set(array as readonly Scalar[])
 }

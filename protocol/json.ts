@@ -33,7 +33,7 @@ function countMembers (text: string): number {
     const unit = text.charCodeAt(at)
     if (unit === quote) {
       at = endOfString(text, at)
-      if (at < 0) return 0 // no JSON
+      if (at < 0) return members // no JSON, but what is before it would be made all the same
     } else if (unit === colon) {
       members++
     } else if ((unit | 0x20) === 0x7b) { // [ {

@@ -21,6 +21,7 @@ const lines = new WeakMap<Socket, Line>()
  */
 export function waitForTurn ({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply, done: (error?: Error) => void): void {
   if (raw.socket !== null) return done()
+  if (socket.destroyed) return forget(raw) // while an earlier hook was at work
   const line = lines.get(socket) ?? startLine(socket)
   const { waiting } = line
   if (waiting.size >= mostWaiting) return done(new ChangeStreamError('too-many', `at most ${mostWaiting} requests may wait on a connection`, { retryAfter: 1000 }))
@@ -42,9 +43,14 @@ function startLine (socket: Socket): Line {
   socket.once('close', () => {
     for (const response of waiting) {
       waiting.delete(response)
-      response.destroy()
-      response.emit('close') // Node tells only the response that has the connection; who waits for this one's end must hear of it too
+      forget(response)
     }
   })
   return line
+}
+
+/** Node tells only the response that has the connection that this is gone; who waits for another's end must hear of it too. */
+function forget (response: ServerResponse): void {
+  response.destroy()
+  response.emit('close')
 }

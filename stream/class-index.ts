@@ -1,5 +1,5 @@
 import type { Json, LogEntry } from '../protocol/change.ts'
-import { elementsOf } from '../protocol/elements.ts'
+import { scalarsOf } from '../protocol/elements.ts'
 import { valueAt } from '../protocol/predicate.ts'
 import type { Scalar } from '../protocol/properties.ts'
 import type { Condition, Where } from '../protocol/where.ts'
@@ -101,5 +101,5 @@ function values (access: Access): number {
 
 function valuesAt (record: Json, path: readonly string[]): Iterable<Scalar> {
   const value = valueAt(record, path)
-  return Array.isArray(value) ? elementsOf(value)?.scalars ?? value : [value as Scalar]
+  return Array.isArray(value) ? scalarsOf(value) : [value as Scalar]
 }

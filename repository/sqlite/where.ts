@@ -31,7 +31,7 @@ export function whereSql (where: Where | null): Sql {
  */
 export function readably (sql: Sql, most: number): Sql {
   if (sql === always) return always
-  return { text: `CASE WHEN octet_length(record) > ? THEN 1 WHEN version <= 0 AND NOT json_valid(record) THEN 1 WHEN ${sql.text} THEN 1 ELSE 0 END`, values: [Math.floor(most), ...sql.values] }
+  return { text: `CASE WHEN octet_length(record) NOT BETWEEN 1 AND ? THEN 1 WHEN version <= 0 AND NOT json_valid(record) THEN 1 WHEN ${sql.text} THEN 1 ELSE 0 END`, values: [Math.floor(most), ...sql.values] }
 }
 
 /** What all of `parts` let through. */

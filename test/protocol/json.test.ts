@@ -33,6 +33,10 @@ t.test('JSON with more than 10,000 different names is refused before it is read,
   for (const text of [':'.repeat(50_000), `{${'"a":"'.repeat(50_001)}`]) t.throws(() => parseJson(text), { name: 'SyntaxError' })
 })
 
+t.test('names count in a text that ends within a string, too', async t => {
+  t.throws(() => parseJson(`[${Array.from({ length: maxNames + 1 }, (_, index) => `{"a${index}":1}`).join()},"`), { message: 'more than 10000 different names' })
+})
+
 t.test('what is read is what JSON.parse reads', async () => {
   fc.assert(fc.property(fc.json({ maxDepth: 20 }), text => {
     if (JSON.stringify(parseJson(`[${text}]${' '.repeat(300)}`)) !== JSON.stringify(JSON.parse(`[${text}]`))) throw new Error(text)

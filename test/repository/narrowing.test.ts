@@ -83,6 +83,8 @@ t.test('SQL lets through what it can not read', async t => {
   const table = ['', 'no json', '{"v":36', '[', '{v:36}', '{"v":NaN}', '{"v":Infinity}', `${'{"v":'.repeat(1200)}1${'}'.repeat(1200)}`]
   const odd = table.map((_, index) => `odd ${index}`)
   for (const [index, text] of table.entries()) connection.prepare('INSERT INTO records (id, record) VALUES (?, ?)').run(odd[index] ?? '', text)
+  connection.prepare('INSERT INTO records (id, record, version) VALUES (?, ?, 7)').run('odd large', '') // was too large to be noted
+  odd.push('odd large')
   t.teardown(() => connection.exec('DELETE FROM records WHERE id LIKE \'odd %\''))
   const sort = parseSort('v', properties)
   for (const sql of [whereSql(parseWhere({ v: 36 }, properties)), whereSql(parseWhere({ v: 'x' }, properties)), betweenSql(sort, { keys: [36], id: '' }, { keys: ['a'], id: '' })]) {
