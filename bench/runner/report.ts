@@ -22,13 +22,16 @@ ${render(result)}
 <sub>${date}, commit ${commit}; ${cpu}, ${cores} cores, ${memory} GB, ${kernel}; Node ${node}; ${Object.entries(versions).map(pair => pair.join(' ')).join(', ')}${absent.length > 0 ? `; absent: ${absent.join(', ')}` : ''}; ${pinned ? 'server on a core of its own' : 'processes not bound to cores'}; took ${minutes.toFixed(1)} minutes.</sub>`
 }
 
+/** Another version beside this one is for those who change it. */
+const published = (Object.keys(suites) as SuiteName[]).filter(name => name !== 'versions')
+
 /** Writes the page of all suites that have been run in full, and its charts. Of what has not been run here the page keeps what it says. */
 export function publish (raw: string, docs: string): void {
   mkdirSync(docs, { recursive: true })
   const page = join(docs, 'benchmarks.md')
   const before = existsSync(page) ? readFileSync(page, 'utf8').split(/^(?=## )/m) : []
   const sections: string[] = []
-  for (const name of Object.keys(suites) as SuiteName[]) {
+  for (const name of published) {
     const file = join(raw, `${name}.json`)
     if (!existsSync(file)) {
       sections.push(...before.filter(section => section.startsWith(`## ${suites[name].title}\n`)).map(section => section.trim()))
