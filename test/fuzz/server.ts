@@ -10,7 +10,8 @@ const app = Fastify({
   logger: { level: 'error' },
   frameworkErrors: own(400) as never,
   clientErrorHandler (_, socket) {
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nx-app: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+    if (!socket.writable) return // it has been told: what comes after is wrong, too
+    socket.end('HTTP/1.1 400 Bad Request\r\nx-app: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
     socket.destroySoon()
   }
 })
