@@ -58,7 +58,7 @@ function conditionSql ({ path, operator, values }: Condition): Sql {
   const pathText = jsonPath(path)
   if (pathText === null || operator === 'ne' || operator === 'nin' || values.includes(null)) return always
   const [value = null] = values
-  if (Number.isFinite(value) && operator !== 'eq' && operator !== 'in') return numberRange(pathText, operator, value as number)
+  if (typeof value === 'number' && operator !== 'eq' && operator !== 'in') return numberRange(pathText, operator, value)
   const test = operator === 'in' ? oneOf(values) : comparison(operator, value)
   if (test === null) return always
   return {
@@ -81,7 +81,7 @@ const ordering = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const
 
 function comparison (operator: 'eq' | keyof typeof ordering, value: Scalar): Test {
   if (typeof value !== 'number') return { values: [comparable(value)], text: found => `${found} ${operator === 'eq' ? '=' : ordering[operator]} ?` }
-  const { low, high } = zoneOfNumber(value)
+  const { low, high } = zoneOfNumber(value) // ranges of numbers are asked otherwise
   return { values: [low, high], text: found => `${found} BETWEEN ? AND ?` }
 }
 
